@@ -80,7 +80,8 @@ class GovernancePending(Task, frozen=True):
     async def run(self, control: Control) -> bytes:
         network = control.find(self.network)
         book = await network.governing.book()
-        found = await trio.to_thread.run_sync(waits, book, Names(network.labels(), book.me))
+        names = Names(network.labels(), book.me)
+        found = await trio.to_thread.run_sync(waits, book, names, network.approved())
         return success(
             answers.GovernancePending(
                 tuple(

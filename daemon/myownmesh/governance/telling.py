@@ -51,9 +51,19 @@ class Names:
         label = "this device" if device == self._me else clean_label(self._labels.get(device, ""))
         return f"{label} ({shown})" if label else shown
 
+    def alike(self, device: str) -> tuple[str, ...]:
+        """Bare ids of other devices that a person may take for this one: they are called the same, but for capitals."""
+        label = _alike(self._labels.get(device, ""))
+        found = sorted(other for other, theirs in self._labels.items() if other != device and _alike(theirs) == label)
+        return tuple(found) if label else ()
+
     def all(self, devices: tuple[str, ...]) -> str:
         """Several devices, one after the other."""
         return ", ".join(map(self, devices)) or "nobody"
+
+
+def _alike(label: str) -> str:
+    return " ".join(clean_label(label).casefold().split())
 
 
 def said(variant: Variant, names: Names) -> str:

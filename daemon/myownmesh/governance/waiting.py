@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Literal
 
 from attrs import frozen
@@ -32,6 +33,11 @@ MEANS: Final[Mapping[Sort, tuple[str, str]]] = {
 """What sign and deny do."""
 
 
+_NOBODY: Final[Mapping[str, int]] = {}
+_LAST_YEAR: Final = 253_402_300_799
+"""The end of the year 9999, Unix seconds: a roster file can hold any time."""
+
+
 @frozen
 class Wait:
     """One decision that waits."""
@@ -50,18 +56,21 @@ class Wait:
     """This device has signed it already."""
 
 
-def waits(book: Book, names: Names) -> tuple[Wait, ...]:
-    """All that waits here, in the order in which clients see it."""
-    return tuple(_wait(book, names, record) for record in pending(book))
+def waits(book: Book, names: Names, approved: Mapping[str, int] = _NOBODY) -> tuple[Wait, ...]:
+    """All that waits here, in the order in which clients see it.
+
+    `approved`: whom a person at this device let in, bare ids to Unix seconds.
+    """
+    return tuple(_wait(book, names, approved, record) for record in pending(book))
 
 
-def _wait(book: Book, names: Names, record: Proposal) -> Wait:
+def _wait(book: Book, names: Names, approved: Mapping[str, int], record: Proposal) -> Wait:
     sort = _sort(book, record.id)
     sign, deny = MEANS[sort]
     return Wait(
         record,
         sort,
-        _text(book, names, record, sort),
+        _text(book, names, approved, record, sort),
         content_digest(book.network_id, record.variant),
         sign,
         deny,
@@ -85,14 +94,14 @@ def _sort(book: Book, question: str) -> Sort:
     return "owed" if question in questions.owed else "fallen"
 
 
-def _text(book: Book, names: Names, record: Proposal, sort: Sort) -> str:
+def _text(book: Book, names: Names, approved: Mapping[str, int], record: Proposal, sort: Sort) -> str:
     what = said(record.variant, names)
     who = names(record.proposer)
     match sort:
         case "proposal":
             return f"{who} wants: {what}"
         case "founder":
-            return f"{who} {what}, and would be its founder"
+            return f"{who} {what}, and would be its founder; {_trust(record.proposer, names, approved)}"
         case "replay":
             return f"{who} once signed: {what}; somebody shows it again"
         case "branch":
@@ -104,3 +113,14 @@ def _text(book: Book, names: Names, record: Proposal, sort: Sort) -> str:
             return f"{who} {what}, but has lost the role since"
         case _:
             return f"this device would sign by itself, but for the lock: {what}"
+
+
+def _trust(founder: str, names: Names, approved: Mapping[str, int]) -> str:
+    """What a person here has to go by before it takes a device for the founder (24.3 no. 56)."""
+    at = approved.get(founder)
+    if at is None:
+        trust = "nobody here approved it by hand"
+    else:
+        trust = f"approved by you on {datetime.fromtimestamp(min(at, _LAST_YEAR), UTC):%Y-%m-%d}"
+    twins = names.alike(founder)
+    return f"{trust}; beware, called the same: {names.all(twins)}" if twins else trust

@@ -102,7 +102,7 @@ class OpenGovernance:
     async def pending(self) -> tuple[Wait, ...]:
         """What waits for a decision, in words, with what signing and denying it would do."""
         book = await self._governing.book()
-        return await trio.to_thread.run_sync(waits, book, self._names(book))
+        return await trio.to_thread.run_sync(waits, book, self._names(book), self._network.approved())
 
     async def log(self) -> tuple[tuple[Line, str], ...]:
         """What was signed, newest claimed time first, each entry with its sentence."""

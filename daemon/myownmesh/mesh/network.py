@@ -210,6 +210,10 @@ class Network:
         """Bare ids of the admitted devices."""
         return tuple(parse_device_id(row.device_id) for row in self.roster())
 
+    def approved(self) -> dict[str, int]:
+        """Whom a person here let in, and when: bare ids to Unix seconds."""
+        return {row.device_id: row.approved_at for row in self._switch.engine.roster.entries if row.by_hand}
+
     @property
     def last_heard(self) -> dict[str, int]:
         """When authorities were heard last: bare ids to Unix seconds."""

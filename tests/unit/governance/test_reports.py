@@ -458,7 +458,8 @@ def test_a_proposal_says_who_wants_what_and_who_can_decide_it() -> None:
 
 def test_every_question_says_what_its_answers_do() -> None:
     claim = hear_log(Book(NETWORK, FRANK), log_of(BASE), HEARSAY, NOW).book
-    assert waiting(claim)[0] == ("founder", f"{CALLED(ALICE)} closes the network, and would be its founder")
+    would_be = f"{CALLED(ALICE)} closes the network, and would be its founder"
+    assert waiting(claim)[0] == ("founder", f"{would_be}; nobody here approved it by hand")
 
     old, gone = entry(RoleGrant(DAVE, "member"), ALICE, at=1), entry(Evict(DAVE), ALICE, at=2)
     again = hears(founded(TWO_OWNERS), old, gone, msgspec.structs.replace(old, at=3))
@@ -474,6 +475,21 @@ def test_every_question_says_what_its_answers_do() -> None:
     lost = Book(NETWORK, FRANK, Pin(NETWORK).on(log_of(BASE)), lost=2)
     [(sort, text)] = waiting(offer(hear_log(lost, log_of(BASE[:1]), OURSELVES, NOW).book))
     assert (sort, "1 of 2 entries back" in text) == ("remnant", True)
+
+
+@pytest.mark.parametrize(("at", "day"), [(1_769_817_600, "2026-01-31"), (2**64 - 1, "9999-12-31")])
+def test_who_is_asked_about_a_founder_is_told_when_it_was_approved_and_who_is_called_the_same(
+    at: int, day: str
+) -> None:
+    """24.3 no. 56: a stranger takes the name of a device that a person here knows."""
+    claim = hear_log(Book(NETWORK, FRANK), log_of(BASE), HEARSAY, NOW).book
+    names = Names({ALICE: "Anna", MALLORY: " anna\u202e", BOB: "", CAROL: "Carl"}, FRANK)
+    [founder] = waits(claim, names, {ALICE: at, MALLORY: 5})
+    assert founder.text.endswith(f"; approved by you on {day}; beware, called the same: {names(MALLORY)}")
+    stranger = log_of([entry(KindChange("closed"), MALLORY)])
+    [founder] = waits(hear_log(Book(NETWORK, FRANK), stranger, HEARSAY, NOW).book, names, {ALICE: at})
+    assert founder.text.endswith(f"; nobody here approved it by hand; beware, called the same: {names(ALICE)}")
+    assert (names.alike(BOB), names.alike(CAROL)) == ((), ())
 
 
 def test_what_has_lost_its_author_and_what_a_lock_holds_back_is_told() -> None:
