@@ -308,8 +308,8 @@ class Substitutes:
 
     def _branches(self, branches: Branches) -> Branches:
         others = self._value(branches.others)
-        stayed, unmerged = (frozenset(map(self._digest, of)) for of in (branches.stayed, branches.unmerged))
-        return Branches(others, branches.switches, stayed, unmerged)
+        stayed, unmerged = (tuple(map(self._digest, of)) for of in (branches.stayed, branches.unmerged))
+        return Branches(others, branches.switches, stayed, frozenset(unmerged))
 
     def _record(self, record: Proposal) -> Proposal:
         self._know_proposal(record.id, record.variant, record.proposer)

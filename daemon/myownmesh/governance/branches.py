@@ -24,6 +24,8 @@ SETTLED_SECONDS: Final = 24 * 3600
 """A branch held this long is left by hash only after a click."""
 MAX_SWITCHES: Final = 4
 """Automatic switches in `SETTLED_SECONDS`; the next waits for a click."""
+MAX_STAYED: Final = 64
+"""Branches that a person here decided against; of more the oldest may be offered again."""
 
 
 @frozen
@@ -57,8 +59,8 @@ class Branches:
     others: tuple[Branch, ...] = ()
     switches: tuple[int, ...] = ()
     """When this device changed its branch by itself, Unix seconds, newest last."""
-    stayed: frozenset[bytes] = frozenset()
-    """Digests of branches that a person here decided against."""
+    stayed: tuple[bytes, ...] = ()
+    """Digests of branches that a person here decided against, newest last."""
     unmerged: frozenset[bytes] = frozenset()
     """Digests of branches that this device left and whose entries nobody here has looked after yet."""
 
@@ -88,11 +90,12 @@ class Branches:
         others = [other for other in self.others if not _begins_with(to, other.log)]
         others.append(left)
         switches = self._recent(now)
+        stayed = self.stayed if by_itself else self.staying(left.log).stayed
         return held, evolve(
             self,
             others=tuple(others[-(MAX_BRANCHES - 1) :]),
             switches=(*switches, now) if by_itself else switches,
-            stayed=(self.stayed if by_itself else self.stayed | {left.log.digest}) - {to.digest},
+            stayed=tuple(digest for digest in stayed if digest != to.digest),
             unmerged=(self.unmerged | {left.log.digest}) - {to.digest},
         )
 
@@ -114,7 +117,8 @@ class Branches:
 
     def staying(self, log: Log) -> Branches:
         """A person decided against a branch: it is not offered again as it is."""
-        return evolve(self, stayed=self.stayed | {log.digest})
+        others = tuple(digest for digest in self.stayed if digest != log.digest)
+        return evolve(self, stayed=(*others, log.digest)[-MAX_STAYED:])
 
 
 def strike(a: Log, b: Log) -> int:

@@ -26,6 +26,8 @@ V = TypeVar("V")
 MAX_CLAIMS: Final = 4
 MAX_REPLAYS: Final = 32
 MAX_OWED: Final = 64
+MAX_DISMISSED: Final = 256
+"""Questions that were answered with no; of more the oldest may be asked again."""
 
 
 @frozen
@@ -76,8 +78,8 @@ class Questions:
     remnants: Mapping[str, int] = field(factory=dict)
     """With how many entries this device would go on, which has lost the others (50); at most one."""
     owed: Mapping[str, Owed] = field(factory=dict)
-    dismissed: frozenset[str] = frozenset()
-    """Replays that were denied: not shown again."""
+    dismissed: tuple[str, ...] = ()
+    """What was denied and is not shown again, newest last."""
 
     def with_claim(self, network_id: str, claim: Claim) -> Questions:
         """One claim for each founder and each sender; strangers make room for devices that are known here."""
@@ -140,7 +142,7 @@ class Questions:
             rivals=_without(self.rivals, question),
             remnants=_without(self.remnants, question),
             owed=_without(self.owed, question),
-            dismissed=self.dismissed | {question} if dismiss else self.dismissed,
+            dismissed=(*self.dismissed, question)[-MAX_DISMISSED:] if dismiss else self.dismissed,
         )
 
     def __contains__(self, question: str) -> bool:

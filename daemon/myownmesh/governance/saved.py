@@ -14,7 +14,7 @@ import msgspec
 from attrs import evolve, field, frozen
 
 from myownmesh.governance.book import Book
-from myownmesh.governance.branches import Branch, Branches
+from myownmesh.governance.branches import MAX_STAYED, Branch, Branches
 from myownmesh.governance.copies import OUR_WORD, Copy, slot_keys
 from myownmesh.governance.entries import fault_of_form
 from myownmesh.governance.judging import judge
@@ -23,7 +23,7 @@ from myownmesh.governance.member_log import Draft, key_digest
 from myownmesh.governance.memory import Memory, Seen
 from myownmesh.governance.pins import Pin
 from myownmesh.governance.proposals import Content, Proposals
-from myownmesh.governance.questions import Owed
+from myownmesh.governance.questions import MAX_DISMISSED, Owed
 from myownmesh.governance.rules import STRICT
 from myownmesh.governance.signatures import CHECKS_PER_SLICE
 from myownmesh.governance.state_file import VERSION, BranchRow, ContentRow, Ours, OwedRow, SeenRow, StateFile
@@ -112,7 +112,9 @@ def load_book(
     if log is not None and configured != "silent":
         since = ours.since if len(ours.since) == len(log) else (now,) * len(log)
         book = evolve(book, lost=book.lost if len(log) < book.lost else 0)
-        branches = Branches((), ours.switches, _from_hex(ours.stayed), _from_hex(ours.unmerged))
+        branches = Branches(
+            (), ours.switches, _from_hex(ours.stayed)[-MAX_STAYED:], frozenset(_from_hex(ours.unmerged))
+        )
         book = book.with_branch(Branch(log, since), branches)
         book = yield from _with_branches(book, ours.branches, checks)
     words = _words(ours) if pin is not None or state.ours is not None else _Words(OUR_WORD)
@@ -127,7 +129,7 @@ def load_book(
         for row in ours.contents
         for digest in _digests([row.digest], 32)
     }
-    questions = evolve(book.questions, dismissed=frozenset(ours.dismissed))
+    questions = evolve(book.questions, dismissed=ours.dismissed[-MAX_DISMISSED:])
     for owed in ours.owed:
         questions = questions.owing(network_id, Owed(owed.variant, owed.at))
     for record in records:
@@ -153,14 +155,14 @@ def _ours(book: Book) -> Ours:
         ),
         tuple(BranchRow(other.log.entries, other.since) for other in book.branches.others),
         book.branches.switches,
-        tuple(sorted(digest.hex() for digest in book.branches.stayed)),
+        tuple(digest.hex() for digest in book.branches.stayed),
         tuple(log.digest.hex() for log in book.branches.left),
         tuple(
             ContentRow(known, base32.encode(content.digest), content.proposer, content.since)
             for known, content in book.proposals.contents.items()
             if content.digest
         ),
-        tuple(sorted(book.questions.dismissed)),
+        book.questions.dismissed,
         book.splits,
         tuple(OwedRow(owed.variant, owed.at) for owed in book.questions.owed.values()),
         book.heard,
@@ -294,14 +296,14 @@ def _memory(ours: Ours, before: Memory) -> Memory:
     return Memory(seen, before.spent_before - {digest for digest, each in seen.items() if each.spent is not None})
 
 
-def _from_hex(texts: Iterable[str]) -> frozenset[bytes]:
-    found = set()
+def _from_hex(texts: Iterable[str]) -> tuple[bytes, ...]:
+    found = []
     for text in texts:
         try:
-            found.add(bytes.fromhex(text))
+            found.append(bytes.fromhex(text))
         except ValueError:
             continue  # no digest; no branch has it
-    return frozenset(found)
+    return tuple(found)
 
 
 def _digests(texts: Iterable[str], nbytes: int = 16) -> list[bytes]:

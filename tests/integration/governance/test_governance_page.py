@@ -120,6 +120,7 @@ async def test_the_pages_commands_found_a_network_and_save_it_from_a_lost_laptop
                     assert told["outlook"]["owners"] == [known["$BEN" if lost else "$ANNA"]] or lost
                 if " pending " in command:
                     assert [each["sort"] for each in told["rows"]] == ["founder"]
+                    assert "; approved by you on 2" in told["rows"][0]["text"]  # Ben let her in before
                 if " import " in command:
                     assert (told["log"], told["new"]) == ("known", 0)
                 if " who " in command:

@@ -30,6 +30,7 @@ from myownmesh.governance import (
 )
 from myownmesh.governance.adoption import hear_log
 from myownmesh.governance.authoring import Refused, draft, propose
+from myownmesh.governance.branches import Branch, Branches
 from myownmesh.governance.hearing import ENTRIES_PER_SLICE, hear_entries
 from myownmesh.governance.judging import DAY_SECONDS
 from myownmesh.governance.memory import Memory
@@ -48,7 +49,7 @@ from myownmesh.protocol.codec import encode_frame
 from myownmesh.protocol.frames import RosterEntries
 from myownmesh.protocol.limits import MAX_FRAME_BYTES
 from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, RoleRevoke, Transition
-from support.governance import ALICE, BOB, CAROL, DAVE, ERIN, MALLORY, NETWORK, book_of, entry, sign
+from support.governance import ALICE, BOB, CAROL, DAVE, ERIN, MALLORY, NETWORK, book_of, entry, log_of, sign
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,6 +68,8 @@ FALSE = "a" * 103
     ("bound", "value"),
     [
         (branches.MAX_BRANCHES, 12),
+        (branches.MAX_STAYED, 64),
+        (questions.MAX_DISMISSED, 256),
         (judging.MAX_HELD, 256),
         (judging.MAX_ASIDE, 256),
         (questions.MAX_REPLAYS, 32),
@@ -234,6 +237,21 @@ def test_replays_are_shown_up_to_their_bound() -> None:
 
 
 @pytest.mark.heavy
+def test_what_a_person_said_no_to_is_remembered_up_to_its_bound_and_the_oldest_goes() -> None:
+    logs = [log_of((*BASE, entry(RoleGrant(DEVICES[number], "controller"), ALICE))) for number in range(70)]
+    known, asked = Branches(), Questions()
+    for each in (*logs, logs[-2]):
+        known = known.staying(each)
+    assert known.stayed == tuple(each.digest for each in (*logs[6:-2], logs[-1], logs[-2])), "each once, newest last"
+    here = Branch(logs[0], (NOW,) * 3)
+    held, after = known.switched(here, logs[-1], NOW, by_itself=False)
+    assert after.stayed == (*known.stayed[1:-2], logs[-2].digest, here.log.digest)
+    assert after.switched(held, logs[-2], NOW, by_itself=True)[1].stayed == (*known.stayed[1:-2], here.log.digest)
+    for number in range(300):
+        asked = asked.without(f"prop_{number}", dismiss=True)
+    assert asked.dismissed == tuple(f"prop_{number}" for number in range(300 - 256, 300))
+
+
 def test_signatures_are_remembered_up_to_their_bound_and_those_of_authorities_longest() -> None:
     known = Memory().with_record(b"honest", ALICE, Evict(BOB), by_authority=True)
     for number in range(memory.MAX_REMEMBERED + 10):

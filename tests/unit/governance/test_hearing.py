@@ -258,7 +258,7 @@ def test_a_longer_log_of_one_s_own_branch_can_lose_against_a_known_one() -> None
     book = evolve(book, branches=Branches().with_log(book.branch, rival, NOW).staying(rival))
     grown = hear_log(book, log_of([*BASE, two, tail, entry(RoleGrant(MALLORY, "owner"), BOB)]), HEARSAY, NOW)
     assert (grown.found, grown.book.standing.role(MALLORY)) == ("adopted", "owner"), "a person here stayed"
-    free = evolve(book, branches=evolve(book.branches, stayed=frozenset()))
+    free = evolve(book, branches=evolve(book.branches, stayed=()))
     switched = hear_log(free, log_of([*BASE, two, tail, entry(RoleGrant(MALLORY, "owner"), BOB)]), HEARSAY, NOW)
     assert (switched.found, switched.book.log) == ("switched", rival)
     assert ratify(switched.book, entry(RoleGrant(ERIN, "controller"), ALICE), NOW).standing.role(ERIN) == "controller"
