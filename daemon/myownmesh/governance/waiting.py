@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Literal
 
 from attrs import frozen
@@ -33,9 +32,7 @@ MEANS: Final[Mapping[Sort, tuple[str, str]]] = {
 """What sign and deny do."""
 
 
-_NOBODY: Final[Mapping[str, int]] = {}
-_LAST_YEAR: Final = 253_402_300_799
-"""The end of the year 9999, Unix seconds: a roster file can hold any time."""
+_NOBODY: Final[Mapping[str, str]] = {}
 
 
 @frozen
@@ -56,15 +53,15 @@ class Wait:
     """This device has signed it already."""
 
 
-def waits(book: Book, names: Names, approved: Mapping[str, int] = _NOBODY) -> tuple[Wait, ...]:
+def waits(book: Book, names: Names, approved: Mapping[str, str] = _NOBODY) -> tuple[Wait, ...]:
     """All that waits here, in the order in which clients see it.
 
-    `approved`: whom a person at this device let in, bare ids to Unix seconds.
+    `approved`: whom a person at this device let in, bare ids to the day in words.
     """
     return tuple(_wait(book, names, approved, record) for record in pending(book))
 
 
-def _wait(book: Book, names: Names, approved: Mapping[str, int], record: Proposal) -> Wait:
+def _wait(book: Book, names: Names, approved: Mapping[str, str], record: Proposal) -> Wait:
     sort = _sort(book, record.id)
     sign, deny = MEANS[sort]
     return Wait(
@@ -94,7 +91,7 @@ def _sort(book: Book, question: str) -> Sort:
     return "owed" if question in questions.owed else "fallen"
 
 
-def _text(book: Book, names: Names, approved: Mapping[str, int], record: Proposal, sort: Sort) -> str:
+def _text(book: Book, names: Names, approved: Mapping[str, str], record: Proposal, sort: Sort) -> str:
     what = said(record.variant, names)
     who = names(record.proposer)
     match sort:
@@ -115,12 +112,9 @@ def _text(book: Book, names: Names, approved: Mapping[str, int], record: Proposa
             return f"this device would sign by itself, but for the lock: {what}"
 
 
-def _trust(founder: str, names: Names, approved: Mapping[str, int]) -> str:
+def _trust(founder: str, names: Names, approved: Mapping[str, str]) -> str:
     """What a person here has to go by before it takes a device for the founder (24.3 no. 56)."""
-    at = approved.get(founder)
-    if at is None:
-        trust = "nobody here approved it by hand"
-    else:
-        trust = f"approved by you on {datetime.fromtimestamp(min(at, _LAST_YEAR), UTC):%Y-%m-%d}"
+    day = approved.get(founder)
+    trust = "nobody here approved it by hand" if day is None else f"approved by you on {day}"
     twins = names.alike(founder)
     return f"{trust}; beware, called the same: {names.all(twins)}" if twins else trust

@@ -6,6 +6,8 @@ import time
 
 from myownmesh.protocol.clock import Instant
 
+_LAST = 253_402_300_799
+"""The end of the year 9999, Unix seconds."""
 # Linux stops its monotonic clock while the machine sleeps, macOS does not.
 _STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
@@ -18,3 +20,8 @@ def steady() -> float:
 def now() -> Instant:
     """This moment on the monotonic and the wall clock."""
     return Instant(time.monotonic(), time.time_ns() // 1_000_000)
+
+
+def day(at: int) -> str:
+    """The day in UTC of a time in Unix seconds: 2026-01-31. A file may hold any time; behind year 9999 it is the last."""
+    return time.strftime("%Y-%m-%d", time.gmtime(min(at, _LAST)))

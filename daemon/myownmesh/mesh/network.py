@@ -210,9 +210,9 @@ class Network:
         """Bare ids of the admitted devices."""
         return tuple(parse_device_id(row.device_id) for row in self.roster())
 
-    def approved(self) -> dict[str, int]:
-        """Whom a person here let in, and when: bare ids to Unix seconds."""
-        return {row.device_id: row.approved_at for row in self._switch.engine.roster.entries if row.by_hand}
+    def approved(self) -> dict[str, str]:
+        """Whom a person here let in, and on which day of UTC: bare ids to, say, 2026-01-31."""
+        return {row.device_id: clock.day(row.approved_at) for row in self._switch.engine.roster.entries if row.by_hand}
 
     @property
     def last_heard(self) -> dict[str, int]:

@@ -477,17 +477,14 @@ def test_every_question_says_what_its_answers_do() -> None:
     assert (sort, "1 of 2 entries back" in text) == ("remnant", True)
 
 
-@pytest.mark.parametrize(("at", "day"), [(1_769_817_600, "2026-01-31"), (2**64 - 1, "9999-12-31")])
-def test_who_is_asked_about_a_founder_is_told_when_it_was_approved_and_who_is_called_the_same(
-    at: int, day: str
-) -> None:
+def test_who_is_asked_about_a_founder_is_told_when_it_was_approved_and_who_is_called_the_same() -> None:
     """24.3 no. 56: a stranger takes the name of a device that a person here knows."""
     claim = hear_log(Book(NETWORK, FRANK), log_of(BASE), HEARSAY, NOW).book
     names = Names({ALICE: "Anna", MALLORY: " anna\u202e", BOB: "", CAROL: "Carl"}, FRANK)
-    [founder] = waits(claim, names, {ALICE: at, MALLORY: 5})
-    assert founder.text.endswith(f"; approved by you on {day}; beware, called the same: {names(MALLORY)}")
+    [founder] = waits(claim, names, {ALICE: "2026-01-31", MALLORY: "today"})
+    assert founder.text.endswith(f"; approved by you on 2026-01-31; beware, called the same: {names(MALLORY)}")
     stranger = log_of([entry(KindChange("closed"), MALLORY)])
-    [founder] = waits(hear_log(Book(NETWORK, FRANK), stranger, HEARSAY, NOW).book, names, {ALICE: at})
+    [founder] = waits(hear_log(Book(NETWORK, FRANK), stranger, HEARSAY, NOW).book, names, {ALICE: "2026-01-31"})
     assert founder.text.endswith(f"; nobody here approved it by hand; beware, called the same: {names(ALICE)}")
     assert (names.alike(BOB), names.alike(CAROL)) == ((), ())
 

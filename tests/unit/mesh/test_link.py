@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from myownmesh.mesh import clock
 from myownmesh.mesh.link import (
     MAX_AHEAD_BYTES,
     MAX_QUEUED_BYTES,
@@ -141,3 +142,8 @@ def test_a_drain_that_comes_after_the_close_does_nothing(link: Link, session: Fa
     link.close()
     session.drain()
     assert session.sent == []
+
+
+@pytest.mark.parametrize(("at", "day"), [(1_769_817_600, "2026-01-31"), (2**64 - 1, "9999-12-31")])
+def test_a_day_is_told_of_any_time_that_a_file_can_hold(at: int, day: str) -> None:
+    assert clock.day(at) == day
