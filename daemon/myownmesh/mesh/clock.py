@@ -23,5 +23,5 @@ def now() -> Instant:
 
 
 def day(at: int) -> str:
-    """The day in UTC of a time in Unix seconds: 2026-01-31. A file may hold any time; behind year 9999 it is the last."""
+    """The day in UTC of a time in Unix seconds: 2026-01-31. A file may hold any: of later ones, year 9999's last."""
     return time.strftime("%Y-%m-%d", time.gmtime(min(at, _LAST)))
