@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from attrs import asdict, frozen
 
 from myownmesh.governance.authoring import OWNERS_BYTES, room
-from myownmesh.governance.branches import refutes
+from myownmesh.governance.branches import kept_out, refutes
 from myownmesh.governance.clocks import CLOCK_SECONDS
 from myownmesh.governance.log import MAX_LOG_BYTES
 from myownmesh.governance.succession import kept_removals, orphans, owed
@@ -128,6 +128,15 @@ def _fork(book: Book, _around: Surroundings, names: Names) -> Iterator[Finding]:
             f"authorities have decided against each other; the other side ends with {names.all(tuple(authors))}",
             "`ctl governance log NETWORK` shows both; `ctl governance pending NETWORK` asks which one to hold here; "
             "between controllers an owner decides for everybody (`ctl governance settle`)",
+        )
+    elif odd := kept_out(book.log, book.branches):
+        authors = sorted({author for log in odd for author in log.places[-1].authors})
+        yield Finding(
+            "fork",
+            f"this device may be on a branch of its own: another one, which ends with {names.all(tuple(authors))}, is "
+            "kept out by a third that does not count either",
+            "compare `ctl governance log NETWORK` here with an owner's; if this one is alone, have this device leave "
+            "the network and join it again",
         )
 
 

@@ -589,7 +589,7 @@ def test_a_longer_rival_replaces_its_beginning() -> None:
 def test_a_demotion_keeps_the_removals_that_counted() -> None:
     from myownmesh.governance.hearing import hear_entries
 
-    base = (CLOSE, grant(CAROL, "controller"))
+    base = (CLOSE, grant(BOB), grant(CAROL, "controller"))
     book = hear_entries(founded(*base), [entry(Evict(DAVE), CAROL, at=9)], HEARSAY, CHECKS, NOW, max_checks=9).book
     assert book.is_evicted(DAVE)
     demoted = hears(book, *base, revoke(CAROL)).book
@@ -597,6 +597,8 @@ def test_a_demotion_keeps_the_removals_that_counted() -> None:
     assert demoted.is_evicted(DAVE)
     reopened = hears(demoted, *base, revoke(CAROL), OPEN).book
     assert not reopened.is_evicted(DAVE), "an open network puts nobody out"
+    closed = hears(reopened, *base, revoke(CAROL), OPEN, entry(KindChange("closed"), BOB)).book
+    assert (closed.kind, closed.is_evicted(DAVE)) == ("closed", True), "closed again, it is out again (24.3 no. 61)"
 
 
 # ── properties ────────────────────────────────────────────────────────────────────────────────────────────────────────

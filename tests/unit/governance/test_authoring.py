@@ -339,6 +339,17 @@ def test_a_signature_that_does_not_suffice_waits() -> None:
         draft_signature(done.book, "prop_1")
 
 
+def test_a_close_or_a_reopening_that_changes_nothing_is_not_signed_either() -> None:
+    """24.3 no. 59: it would be a founding in one's own name, or a reopening for later."""
+    with pytest.raises(Refused, match="network: fleet-1 is closed already"):
+        draft_signature(with_proposal(CAROL, KindChange("closed")), "prop_1")
+    reopened = proposes(founded(), KindChange("open")).book
+    assert reopened.kind == "open"
+    records = with_proposal(CAROL, KindChange("open")).proposals
+    with pytest.raises(Refused, match="network: fleet-1 is open already"):
+        draft_signature(evolve(reopened, me=BOB, proposals=records), "prop_1")
+
+
 def test_what_is_signed_is_what_was_shown() -> None:
     book = with_proposal()
     assert draft_signature(book, "prop_1", content_digest(NETWORK, ADMIT))

@@ -184,6 +184,15 @@ def test_void_roles_are_remembered_until_somebody_decides() -> None:
     assert verify([planted, CLOSE, entry(RoleGrant(MALLORY, "member"), ALICE)]).standing.void == {}
 
 
+def test_a_reopening_and_a_close_void_nothing_that_was_granted_before() -> None:
+    """24.3 no. 55: what an owner who did not found granted stays, what somebody granted meanwhile does not."""
+    second, reopened = entry(RoleGrant(BOB, "owner"), ALICE), entry(KindChange("open"), ALICE)
+    granted, planted = entry(RoleGrant(CAROL, "controller"), BOB), entry(RoleGrant(MALLORY, "owner"), MALLORY)
+    log = verify([CLOSE, second, granted, reopened, planted, entry(KindChange("closed"), BOB)])
+    assert (log.standing.kind, log.standing.roles) == ("closed", {ALICE: "owner", BOB: "owner", CAROL: "controller"})
+    assert log.standing.void == {MALLORY: "owner"}
+
+
 def test_logs_with_other_founders_share_nothing() -> None:
     both = entry(KindChange("closed"), ALICE, BOB)
     swapped = Transition(1000, both.variant, (BOB, ALICE), both.signatures[::-1])

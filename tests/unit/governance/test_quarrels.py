@@ -17,8 +17,10 @@ import pytest
 from myownmesh.governance.adoption import hear_log, reconsider, stay, switch
 from myownmesh.governance.book import Book
 from myownmesh.governance.branches import refutes
+from myownmesh.governance.checkup import Surroundings, findings
 from myownmesh.governance.log import BadLog, common_length
 from myownmesh.governance.pins import Pin
+from myownmesh.governance.telling import Names
 from myownmesh.governance.words import OURSELVES, Speaker
 from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, RoleRevoke
 from support.governance import ALICE, BOB, CAROL, DAVE, ERIN, FRANK, MALLORY, NETWORK, entry, followers, log_of, merged
@@ -221,6 +223,26 @@ def test_a_branch_that_a_person_refused_keeps_no_device_apart_from_those_who_ref
         assert not book.questions.rivals
         found.add(book.log.digest)
     assert len(found) == 1
+
+
+@pytest.mark.parametrize("seed", [13, 22])
+def test_a_device_that_ends_apart_and_is_asked_nothing_is_told(seed: int) -> None:
+    """Who shows a variant of the refused branch keeps a device on its own; `doctor` says so there."""
+    run = Persons(seed)
+    for number in range(9):
+        run.now += 60
+        run.exchange()
+        for name in run.rng.sample(EVERYBODY, len(EVERYBODY)):
+            if number < 3:
+                run.lie()
+            run.decide(name)
+    told = {
+        name: {each.code for each in findings(book, Surroundings(), Names({}, name))}
+        for name, book in run.books.items()
+    }
+    assert len({book.log.digest for book in run.books.values()}) == 2, "this seed shows it no more"
+    assert not any(book.questions.rivals for book in run.books.values())
+    assert all("fork" in codes for codes in told.values())
 
 
 def test_whoever_leaves_a_branch_by_a_click_is_not_asked_about_it_again() -> None:
