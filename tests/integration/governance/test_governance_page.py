@@ -85,18 +85,22 @@ async def pending(device: Daemon) -> str:
 
 
 @pytest.mark.slow
+async def meet(anna: Daemon, ben: Daemon) -> None:
+    relay = await host_relay(ben)
+    for device in (anna, ben):
+        await device.ask("network_add", config=network_record(NET, relay))
+    for one, other in ((anna, ben), (ben, anna)):
+        await one.ask("roster_approve", network=NET, device_id=other.device_id)
+    await anna.wait_for_peer(NET, ben.device_id)
+    await ben.wait_for_peer(NET, anna.device_id)
+
+
 @pytest.mark.timeout(300)
 async def test_the_pages_commands_found_a_network_and_save_it_from_a_lost_laptop(tmp_path: Path) -> None:
     assert len(COMMANDS) == 19
     with trio.fail_after(LIMIT_S):
         async with daemon(tmp_path / "a") as anna, daemon(tmp_path / "b") as ben:
-            relay = await host_relay(ben)
-            for device in (anna, ben):
-                await device.ask("network_add", config=network_record(NET, relay))
-            for one, other in ((anna, ben), (ben, anna)):
-                await one.ask("roster_approve", network=NET, device_id=other.device_id)
-            await anna.wait_for_peer(NET, ben.device_id)
-            await ben.wait_for_peer(NET, anna.device_id)
+            await meet(anna, ben)
             devices = {"anna": anna, "ben": ben}
             known = {"$ANNA": display_id(anna.device_id), "$BEN": display_id(ben.device_id)}
             key, lost = "", False
@@ -132,3 +136,33 @@ async def test_the_pages_commands_found_a_network_and_save_it_from_a_lost_laptop
             told = await ben.ask("governance_state", network=NET)
             assert told["evicted"] == [anna.device_id]
             assert told["state"]["roles"][ben.device_id] == "owner"
+
+
+@pytest.mark.timeout(200)
+async def test_of_one_owner_who_is_lost_a_member_makes_itself_owner_with_the_printed_key_alone(tmp_path: Path) -> None:
+    """The first two rows of "A lost laptop": without the key nobody can put it out."""
+    with trio.fail_after(180):
+        async with daemon(tmp_path / "a") as anna, daemon(tmp_path / "b") as ben:
+            await meet(anna, ben)
+            await anna.ask("governance_propose_kind_change", network=NET, to="closed")
+            await ben.ask("governance_sign", network=NET, proposal_id=await pending(ben))
+            await anna.ask("governance_propose_role_grant", network=NET, target=ben.device_id, role="member")
+            with trio.fail_after(PATIENCE_S):
+                while (await ben.ask("governance_state", network=NET))["state"]["roles"].get(ben.device_id) != "member":
+                    await trio.sleep(0.05)
+            lost = display_id(anna.device_id)
+            code, _, complaint = await ended(ben, ["ctl", "governance", "evict", NET, lost])
+            assert (code, "this is the last owner" in complaint) == (1, True)
+            key = (await run(anna, ["ctl", "governance", "recovery-key", NET, "--json"], ""))["key"]
+            with trio.fail_after(PATIENCE_S):
+                while [*(await ben.ask("governance_state", network=NET))["state"]["roles"].values()].count("owner") < 2:
+                    await trio.sleep(0.05)
+            await anna.stop()
+            recover = ["ctl", "governance", "recover", NET, "--evict", lost, "--json"]
+            assert (await ended(ben, recover, key[:-1] + ("a" if key[-1] != "a" else "b")))[0] == 1
+            told = json.loads((await ended(ben, recover, key))[1])
+            assert (told["owner"], told["evicted"]) == (display_id(ben.device_id), lost)
+            after = await ben.ask("governance_state", network=NET)
+            assert (after["evicted"], after["state"]["roles"][ben.device_id]) == ([anna.device_id], "owner")
+            again = await run(ben, ["ctl", "governance", "recovery-key", NET, "--json"], "")
+            assert (again["effective"], again["key"] == key) == (True, False)
