@@ -225,6 +225,7 @@ def test_a_branch_that_a_person_refused_keeps_no_device_apart_from_those_who_ref
     assert len(found) == 1
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("seed", [13, 22])
 def test_a_device_that_ends_apart_and_is_asked_nothing_is_told(seed: int) -> None:
     """Who shows a variant of the refused branch keeps a device on its own; `doctor` says so there."""
