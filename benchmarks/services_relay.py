@@ -52,8 +52,8 @@ def masked(payload: bytes) -> bytes:
     return head + bytes(4) + payload
 
 
-def event(number: int, room: str, kind: int = 21077, content: str = "x" * 150) -> bytes:
-    made = KEY.sign(created_at=number, kind=kind, tags=(("r", room), ("p", room)), content=content)
+def event(number: int, room: str, kind: int = 21077, content: str = "x" * 150, key: NostrKey = KEY) -> bytes:
+    made = key.sign(created_at=number, kind=kind, tags=(("r", room), ("p", room)), content=content)
     return f'["EVENT",{made.json()}]'.encode()
 
 
@@ -62,7 +62,7 @@ def join_words(room: str, device: str) -> bytes:
     presence = {"kinds": [1077], "#r": [room], "since": 0}
     tagged = {"kinds": [21077], "#r": [room], "#p": [device, room]}
     announce = compact_json({"from": device, "to": None, "kind": "announce", "peer_id": device, "caps": ["ptag"]})
-    made = event(random.getrandbits(40), room, 1077, announce)
+    made = event(random.getrandbits(40), room, 1077, announce, NostrKey(random.randbytes(32)))
     return said("REQ", "mom-sig-1", presence, tagged, {"kinds": [21077], "#r": [room]}) + masked(made)
 
 

@@ -61,6 +61,7 @@ class Client:
         "ended",
         "events",
         "on_ended",
+        "on_frame",
         "on_output",
         "requests",
         "subscriptions",
@@ -71,6 +72,8 @@ class Client:
         self.subscriptions: dict[str, Subscription] = {}
         self.ended: tuple[int, str] | None = None
         """Close code and reason, once the connection is to end."""
+        self.on_frame: Callable[[bytes], bool] = _not_now
+        """Takes a frame at once, or says that it cannot; asked only while nothing waits."""
         self.on_output: Callable[[], None] = _nobody
         self.on_ended: Callable[[], None] = _nobody
         self.events = TokenBucket(limits.max_event_rate, _BURST * limits.max_event_rate, now)
@@ -82,7 +85,7 @@ class Client:
 
     def send(self, frame: bytes) -> None:
         """One or more whole frames."""
-        if self.ended is not None:
+        if self.ended is not None or (not self._out and self.on_frame(frame)):
             return
         self._out.append(frame)
         self._out_bytes += len(frame)
@@ -125,3 +128,8 @@ class Client:
 
 def _nobody() -> None:
     """Nobody listens yet."""
+
+
+def _not_now(_frame: bytes) -> bool:
+    """Nobody takes it yet."""
+    return False

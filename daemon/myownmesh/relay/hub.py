@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from mesh_common.views import RelayActivity
 from myownmesh.protocol.json_words import JsonError
 from myownmesh.protocol.schema import read_text
-from myownmesh.protocol.strict_json import compact_json, decode_array, members, python_value
+from myownmesh.protocol.strict_json import compact_json, decode_array, members
 from myownmesh.relay.client import OUTBOUND_BYTES, Client, Subscription
-from myownmesh.relay.filters import EVERYTHING, decode_filter, tags_of
+from myownmesh.relay.filters import EVERYTHING, read_filter, tags_of
 from myownmesh.relay.frames import text_frame
 from myownmesh.relay.news import News
 from myownmesh.relay.presence import Presence
@@ -163,7 +163,7 @@ class Hub:
         self.news.accepted(stored, is_present=stored.announces is not None)
         self._note_presence(client, stored)
         self._spread(stored)
-        client.say("OK", event.id, True, "")
+        client.send(text_frame(b'["OK","%b",true,""]' % event.id.encode()))  # it is genuine: digits
 
     def _spread(self, stored: Stored) -> None:
         """What has not been here before: to whoever asked, and kept for whoever asks later."""
@@ -253,9 +253,13 @@ class Hub:
         for room in stored.event.tag_values("r"):
             tried.update(self._by_room.get(room, {}))
         event, tags, frames = stored.event, tags_of(stored.event), dict[bytes, bytes]()
+        answers: dict[int, bool] = {}  # by the filters' ids: many subscriptions share theirs
         for subscription in tried:
             for each in subscription.filters:
-                if each.matches(event, tags):
+                answer = answers.get(id(each))
+                if answer is None:
+                    answer = answers[id(each)] = each.matches(event, tags)
+                if answer:
                     prefix = subscription.prefix
                     frame = frames.get(prefix)
                     if frame is None:
@@ -271,7 +275,7 @@ class Hub:
         if limits.max_subscriptions and len(others) >= limits.max_subscriptions:
             client.say("CLOSED", sub, "rate-limited: too many subscriptions")
             return
-        filters = [decode_filter(python_value(value)) for value in listed]
+        filters = [read_filter(bytes(value)) for value in listed]
         confined = bool(filters) and all(f is not None and f.is_confined for f in filters)
         if not confined and not self._any_filter:
             client.say("CLOSED", sub, "restricted: a filter needs #r or ids")
@@ -281,7 +285,8 @@ class Hub:
         named = [f.rooms for f in known if f.rooms is not None]
         rooms = named[0] if all(each is named[0] for each in named[1:]) and named else frozenset[str]().union(*named)
         is_loose = len(named) < len(known)
-        prefix = _shared_prefix(sub) if len(sub) <= _SHARED_SUB_CHARS else _prefix(sub)
+        is_short = len(sub) <= _SHARED_SUB_CHARS
+        prefix = _shared_prefix(sub) if is_short else _prefix(sub)
         subscription = Subscription(client, sub, known, prefix, nbytes, rooms, is_loose)
         if (
             sum(held.nbytes for held in others) + nbytes > _SUBSCRIPTION_BYTES
@@ -296,7 +301,8 @@ class Hub:
         if subscription.is_loose:
             self._loose[subscription] = None
         frames = self._replay(client, subscription, now)
-        client.send(b"".join((*frames, text_frame(compact_json(["EOSE", sub]).encode()))))
+        frames.append(_shared_end(sub) if is_short else _end(sub))
+        client.send(b"".join(frames))
 
     def _replay(self, client: Client, subscription: Subscription, now: float) -> list[bytes]:
         self._store.expire(now)
@@ -344,7 +350,12 @@ def _prefix(sub: str) -> bytes:
     return f'["EVENT",{compact_json(sub)},'.encode()
 
 
+def _end(sub: str) -> bytes:
+    return text_frame(compact_json(["EOSE", sub]).encode())
+
+
 _shared_prefix = lru_cache(maxsize=1024)(_prefix)
+_shared_end = lru_cache(maxsize=1024)(_end)
 """Clients of one kind call their subscriptions the same."""
 
 

@@ -46,7 +46,7 @@ class Stored:
 
 
 def stored_event(event: NostrEvent, now: float) -> Stored:
-    text = event.json().encode()
+    text = event.encoded()
     if not is_ephemeral(event.kind):  # it may stay for long: members of a room name the room in the same bytes
         event = replace(event, tags=tuple(tuple(map(sys.intern, tag)) for tag in event.tags))
     rooms = tuple(dict.fromkeys(event.tag_values("r")))[:_MAX_ROOMS_PER_EVENT]

@@ -221,7 +221,7 @@ class Connection:
             self.part()
             return
         self.client = client
-        client.on_output, client.on_ended = self._flush, self._ended
+        client.on_frame, client.on_output, client.on_ended = self._send_now, self._flush, self._ended
         self._is_answering = True
         client.send(upgrade.answer)
         everyone.after(PING_INTERVAL_S, self, Connection.ping)
@@ -274,6 +274,23 @@ class Connection:
             return
         self._write(client.take_output())
 
+    def _send_now(self, frame: bytes) -> bool:
+        """What most deliveries are: nothing waits, and the socket takes it whole."""
+        if self._is_answering or self._rest:
+            return False
+        try:
+            sent = self.socket.send(frame)
+        except OSError:
+            return False  # `_write` meets the same
+        if sent < len(frame):
+            self._wait_for_room(frame[sent:])
+        return True
+
+    def _wait_for_room(self, rest: bytes) -> None:
+        if not self._rest:
+            self._all.loop.change(self.socket, READ | WRITE)
+        self._rest = rest
+
     def _write(self, data: bytes) -> None:
         """Send it behind what waits. Never raises: who brought this may be another client."""
         while data := self._rest + data:
@@ -285,9 +302,7 @@ class Connection:
                 self._rest = b""  # the loop finds it broken, and closes it
                 return
             if sent < len(data):
-                if not self._rest:
-                    self._all.loop.change(self.socket, READ | WRITE)
-                self._rest = data[sent:]
+                self._wait_for_room(data[sent:])
                 return
             if self._rest:
                 self._rest = b""

@@ -106,7 +106,7 @@ def test_refuses_what_only_other_readers_take(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ['"\\ud83d\\ude00"', '"\\\\ud800"', '"\\u0000"', "1e308", "1e-999", "0e999", '"1e999"']
+    "text", ['"\\ud83d\\ude00"', '"\\\\ud800"', '"\\u0000"', "1e308", "1e-999", "0e999", '"1e999"', '"be999e3"']
 )
 def test_passes_what_only_looks_wrong(text: str) -> None:
     strict_json.proven(text.encode())
@@ -154,6 +154,15 @@ def test_long_numbers_within_the_range_of_a_double_pass(number: str) -> None:
 def test_numbers_beyond_a_double_do_not(number: str) -> None:
     with pytest.raises(JsonError, match="number out of range"):
         strict_json.proven(f'{{"pad":"{"x" * 300}","a":[{number}]}}'.encode())
+
+
+@pytest.mark.parametrize(
+    "text", ["%s", "[%s]", "[0,%s]", "[\t%s]", '{"a":%s}', '{"a":\r\n%s}', '["be999",%s]', '["1e-300 e1", -%s]']
+)
+@pytest.mark.parametrize("number", ["1e999", "0.1E+999", "10.25e1000"])
+def test_a_number_is_found_wherever_one_may_stand(text: str, number: str) -> None:
+    with pytest.raises(JsonError, match="number out of range"):
+        strict_json.proven((text % number).encode())
 
 
 @given(json_values)

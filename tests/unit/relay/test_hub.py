@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from myownmesh.protocol.strict_json import compact_json, dumps
+from myownmesh.protocol.strict_json import compact_json, dumps, proven, python_value
 from myownmesh.relay import client as relay_client
 from myownmesh.relay import hub as relay_hub
 from myownmesh.relay import store as relay_store
 from myownmesh.relay.client import Limits
-from myownmesh.relay.filters import EVERYTHING, decode_filter, tags_of
+from myownmesh.relay.filters import EVERYTHING, decode_filter, read_filter, tags_of
 from myownmesh.relay.hub import Hub
 from myownmesh.relay.presence import PAIRS_PER_CONNECTION
 from myownmesh.relay.store import EventStore, announced_device, stored_event
@@ -96,12 +96,21 @@ FILTER_EVENTS = [decode_event(dumps(value)) for value in VECTORS["filter_events"
 @pytest.mark.parametrize("case", VECTORS["filters"], ids=lambda case: compact_json(case["filters"]))
 def test_filters(case: dict[str, Any]) -> None:
     filters = [decode_filter(value) for value in case["filters"]] or [EVERYTHING]
+    assert filters == ([read_filter(compact_json(value).encode()) for value in case["filters"]] or [EVERYTHING])
     matching = [
         index
         for index, made in enumerate(FILTER_EVENTS)
         if any(known is not None and known.matches(made, tags_of(made)) for known in filters)
     ]
     assert matching == case["match"]
+
+
+@pytest.mark.parametrize("space", ["", " " * 300])
+@pytest.mark.parametrize(
+    "text", ['{"kinds":[1],"kinds":[-0,1.0,true,2],"#r":["a"]}', '{"since":99999999999999999999}', "7"]
+)
+def test_a_filter_is_read_as_what_it_is_as_free_json(text: str, space: str) -> None:
+    assert read_filter((space + text).encode()) == decode_filter(python_value(proven(text.encode())))
 
 
 @pytest.mark.parametrize("case", VECTORS["filters"], ids=lambda case: compact_json(case["filters"]))

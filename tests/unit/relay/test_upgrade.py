@@ -35,6 +35,18 @@ def test_names_have_no_case_and_what_else_is_wanted_is_not_given() -> None:
     assert read_upgrade(request + extras, DATE).answer == read_upgrade(GOOD, DATE).answer
 
 
+def test_a_long_request_is_read_like_a_short_one() -> None:
+    assert read_upgrade(GOOD + b"\r\nCookie: " + b"x" * 1000, DATE) == read_upgrade(GOOD, DATE)
+
+
+def test_the_key_may_stand_anywhere_and_another_one_has_another_answer() -> None:
+    key = b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+    last = GOOD.replace(key + b"\r\n", b"") + b"\r\n" + key.replace(b"Sec-WebSocket-Key", b"sec-websocket-KEY") + b" \t"
+    assert read_upgrade(last, DATE) == read_upgrade(GOOD, DATE)
+    other = GOOD.replace(b"dGhlIHNhbXBsZSBub25jZQ", b"eGhlIHNhbXBsZSBub25jZQ")
+    assert read_upgrade(other, DATE).answer != read_upgrade(GOOD, DATE).answer
+
+
 def test_forwarded_addresses_are_told_line_by_line() -> None:
     request = GOOD + b"\r\nX-Forwarded-For: 192.0.2.1, 192.0.2.2\r\nx-forwarded-for: 192.0.2.3\xff"
     assert read_upgrade(request, DATE).forwarded_for == ("192.0.2.1, 192.0.2.2", "192.0.2.3\N{REPLACEMENT CHARACTER}")
@@ -53,6 +65,9 @@ def test_forwarded_addresses_are_told_line_by_line() -> None:
         (b"Version: 13", b"Version: 12"),
         (b"dGhlIHNhbXBsZSBub25jZQ==", b"dGhlIHNhbXBsZQ=="),
         (b"dGhlIHNhbXBsZSBub25jZQ==", b"no base 64 at all"),
+        (b"dGhlIHNhbXBsZSBub25jZQ==", b"dGhlIHNhbXBsZSBub25jZQ==\n"),
+        (b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", b""),
+        (b"Sec-WebSocket-Key: ", b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-key: "),
         (b"\r\nSec-WebSocket-Version", b"\r\n Sec-WebSocket-Version"),
         (b"Sec-WebSocket-Version: 13", b"Sec-WebSocket-Version"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from myownmesh.protocol.json_words import JsonError
 from myownmesh.protocol.strict_json import compact_json, dumps, proven
 from myownmesh.signaling.nostr import (
+    NostrEvent,
     NostrKey,
     decode_event,
     event_id,
@@ -53,6 +55,15 @@ def test_what_a_key_signs_survives_the_wire(created_at: int, kind: int, tags: li
     event = key.sign(created_at=created_at, kind=kind, tags=tuple(map(tuple, tags)), content=content)
     assert decode_event(proven(event.json().encode())) == event
     assert is_genuine(event)
+
+
+def test_every_character_is_escaped_as_ids_need_it() -> None:
+    everything = "".join(map(chr, (*range(0xD800), *range(0xE000, 0x10000), 0x10FFFF)))
+    event = NostrEvent("i", "p", 1, 2, (("r", everything),), everything, "s")
+    members = {"content": everything, "created_at": 1, "id": "i", "kind": 2, "pubkey": "p", "sig": "s"}
+    assert event.json() == compact_json(members | {"tags": [["r", everything]]})
+    hashed = compact_json([0, "p", 1, 2, [["r", everything]], everything]).encode()
+    assert event_id("p", 1, 2, (("r", everything),), everything) == hashlib.sha256(hashed).hexdigest()
 
 
 @given(st.integers(0, 127), st.integers(0, 15))
