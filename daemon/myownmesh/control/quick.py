@@ -36,7 +36,8 @@ def judge_of(cls: type[msgspec.Struct]) -> Judge | None:
     quotes, free = _OP_QUOTES, None
     required: list[_Member] = []
     optional: list[_Member] = []
-    for field in msgspec.structs.fields(cls):
+    fields = msgspec.structs.fields(cls)  # once: it reads the annotations anew, the dearest part of a start's decoder
+    for field in fields:
         hint = _plain(field.type)
         if hint is None or (hint is Raw and free is not None):
             return None
@@ -51,7 +52,7 @@ def judge_of(cls: type[msgspec.Struct]) -> Judge | None:
             if member[-1] is not None:
                 required.append(member)
     payload = None if free is None else attrgetter(free)
-    names = [field.name for field in msgspec.structs.fields(cls) if not field.required]
+    names = [field.name for field in fields if not field.required]
     values = attrgetter("__class__", *names)
     all_absent = (cls, *(absent for _, absent, _, _ in optional))
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 
-from myownmesh.governance import long_lists
 from myownmesh.governance.entries import is_member_grant, is_removal, target_of
 from myownmesh.governance.memory import Spent
 from myownmesh.governance.records import Proposal, SplitRecord
@@ -158,6 +157,8 @@ def check_version(data: bytes) -> None:
 
 def _read_in_parts(data: bytes) -> StateFile | None:
     """The state of a file in its usual form; None for another form, or if anything is wrong with it."""
+    from myownmesh.governance import long_lists  # its readers take 9 ms, and most starts have no such file to read
+
     try:
         taken = long_lists.take_out(data)
         if taken is None:
