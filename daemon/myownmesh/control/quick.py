@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from operator import attrgetter
 from types import NoneType
-from typing import Annotated, Any, Final, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Final, get_args, get_origin
 
-import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from myownmesh.protocol.canonical import BOUNDED_BY_THE_PARSER
 from myownmesh.protocol.json_words import JsonError
-from myownmesh.protocol.schema import Number
+from myownmesh.protocol.schema import Number, fields_of
 from myownmesh.protocol.strict_json import check_payload_limits
+
+if TYPE_CHECKING:
+    import msgspec
 
 Judge = Callable[[bytes, Any], bool]
 """From a line and what was decoded of it: true when the decoder cannot have overlooked anything."""
@@ -36,7 +38,7 @@ def judge_of(cls: type[msgspec.Struct]) -> Judge | None:
     quotes, free = _OP_QUOTES, None
     required: list[_Member] = []
     optional: list[_Member] = []
-    fields = msgspec.structs.fields(cls)  # once: it reads the annotations anew, the dearest part of a start's decoder
+    fields = fields_of(cls)
     for field in fields:
         hint = _plain(field.type)
         if hint is None or (hint is Raw and free is not None):

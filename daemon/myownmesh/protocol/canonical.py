@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from myownmesh.protocol.schema import Number
+from myownmesh.protocol.schema import Number, fields_of
 from myownmesh.protocol.strict_json import check_payload_limits, is_null
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ BOUNDED_BY_THE_PARSER: Final = 2**63 - 1
 
 def quick_way(cls: type[msgspec.Struct]) -> tuple[type[msgspec.Struct], Finish | None] | None:
     """The class to parse, and what finishes the job (None: nothing). None alone: all texts are for the exact reader."""
-    hints = {field.name: field.type for field in msgspec.structs.fields(cls)}
+    hints = {field.name: field.type for field in fields_of(cls)}
     free = [name for name, hint in hints.items() if hint in (Raw, Raw | None)]
     parsed = {name: Raw if name in free else _parsed(hint) for name, hint in hints.items()}
     if len(free) > 1 or None in parsed.values():
@@ -73,7 +73,7 @@ def _parsed(hint: Any) -> Any:
         return reduce(or_, (arm for arm in get_args(hint) if not _is_text_of_its_own(arm)))
     if _is_list_of_twins(hint):
         [item, _] = get_args(hint)
-        fields = {field.name: _parsed(field.type) for field in msgspec.structs.fields(item)}
+        fields = {field.name: _parsed(field.type) for field in fields_of(item)}
         return tuple[_twin(item, fields), ...]  # type: ignore[misc]  # a class made just now
     return hint
 
@@ -87,21 +87,21 @@ def _is_list_of_twins(hint: Any) -> bool:
     """Whether it is a list of objects that may hold such an arm, as a signed log is."""
     if get_origin(hint) is not tuple or not _is_class(item := get_args(hint)[0]):
         return False
-    return any(_is_text_of_its_own(arm) for field in msgspec.structs.fields(item) for arm in get_args(field.type))
+    return any(_is_text_of_its_own(arm) for field in fields_of(item) for arm in get_args(field.type))
 
 
 def _copied(hint: Any, name: str, known: dict[str, Any]) -> str:
     """The expression for a list of objects of the class itself, from that of its twins."""
     item = get_args(hint)[0]
     known[item.__name__] = item
-    values = ", ".join(f"item.{field.name}" for field in msgspec.structs.fields(item))
+    values = ", ".join(f"item.{field.name}" for field in fields_of(item))
     return f"tuple([{item.__name__}({values}) for item in parsed.{name}])"
 
 
 def _holds_free_values(hint: Any) -> bool:
     """Whether there are free values further inside. One that may be null is none: the parser takes only the null."""
     if _is_class(hint):
-        return any(_holds_free_values(field.type) for field in msgspec.structs.fields(hint))
+        return any(_holds_free_values(field.type) for field in fields_of(hint))
     return hint is Raw or (hint != Raw | None and any(map(_holds_free_values, get_args(hint))))
 
 
@@ -126,7 +126,7 @@ def _ranges(hint: Any, value: str, depth: int = 0) -> Iterator[str]:
     if any(isinstance(mark, Number) and mark.most > BOUNDED_BY_THE_PARSER for mark in get_args(hint)[1:]):
         yield f"if {value} >= {2**64}: return None"
     elif _is_class(hint):
-        for field in msgspec.structs.fields(hint):
+        for field in fields_of(hint):
             yield from _ranges(field.type, f"{value}.{field.name}", depth)
     elif get_origin(hint) is tuple:
         yield from _block(f"for item{depth} in {value}:", _ranges(get_args(hint)[0], f"item{depth}", depth + 1))

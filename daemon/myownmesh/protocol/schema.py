@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 import types
 from collections.abc import Callable, Mapping
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from typing import Annotated, Any, Final, Generic, Literal, TypeVar, Union, cast, get_args, get_origin
 
 import msgspec
@@ -41,6 +41,17 @@ Reader = Callable[[Raw], T]
 _TEXT: Final = msgspec.json.Decoder(str)
 # A proven value is told by its first byte.
 _QUOTE, _LETTER_T, _LETTER_F = b'"tf'
+
+
+@lru_cache(maxsize=64)
+def fields_of(cls: type[msgspec.Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    """The members of a class in their order, each with its type.
+
+    They are asked for again and again while a reader is made, and msgspec evaluates the annotations each time: a fifth
+    of what a daemon's first network took.
+    """
+    return msgspec.structs.fields(cls)
+
 
 # ── what an annotation can say ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -252,7 +263,7 @@ class Shape(Generic[S]):
         self._readers: dict[str, Reader[Any]] = {}
         self._required: list[str] = []
         self._completions: list[tuple[str, Callable[[Members], Any]]] = []
-        fields = msgspec.structs.fields(cls)
+        fields = fields_of(cls)
         for field in fields:
             match _mark(field.type):
                 case Rest(of=None):
@@ -377,5 +388,5 @@ def _written(value: object) -> object:
 
 @cache
 def _written_members(cls: type[msgspec.Struct]) -> list[tuple[str, object]]:
-    marks = [(field.name, _mark(field.type)) for field in msgspec.structs.fields(cls)]
+    marks = [(field.name, _mark(field.type)) for field in fields_of(cls)]
     return [(name, mark) for name, mark in marks if not isinstance(mark, Derived)]
