@@ -69,7 +69,7 @@ async def accept(mesh: Mesh, text: str, how: How) -> Joined:
     network_id = invitation.network.network_id
     network = mesh.get(network_id)
     if network is not None:
-        _check_present(network, invitation, approve_inviter=how.approve_inviter or how.dry_run)
+        await _check_present(network, invitation, approve_inviter=how.approve_inviter or how.dry_run)
     joined = Joined(network_id if network is None else network.config_id, invitation, network is not None)
     if how.dry_run or (network is not None and network.is_linked(invitation.sender)):
         return joined  # of a link that is up nothing is left to show, and both ends have let each other in
@@ -95,12 +95,14 @@ async def _pin_founder(mesh: Mesh, invitation: Invitation) -> None:
         raise MeshError(OTHER_FOUNDER)
 
 
-def _check_present(network: Network, invitation: Invitation, *, approve_inviter: bool) -> None:
+async def _check_present(network: Network, invitation: Invitation, *, approve_inviter: bool) -> None:
     kind = invitation.network.network_kind
     if network.kind != kind:
         raise MeshError(f"invite: this invitation is to a network that is {kind}; here it is {network.kind}")
-    if invitation.founder not in (None, network.governing.held.pin.founder):
-        raise MeshError(OTHER_FOUNDER)
+    if invitation.founder is not None:
+        book = await network.governing.book()  # of a network that was added just now the files are being read
+        if book.pin.founder != invitation.founder:
+            raise MeshError(OTHER_FOUNDER)
     if not approve_inviter and not network.is_approved(invitation.sender):
         raise MeshError(
             f"invite: this link asks you to approve {display_id(invitation.sender)} in {network.config_id}, "
