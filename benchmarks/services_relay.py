@@ -69,13 +69,13 @@ def join_words(room: str, device: str) -> bytes:
 class Relay:
     """A worker's process."""
 
-    def __init__(self) -> None:
+    def __init__(self, bus: str | None = None) -> None:
         program = [sys.executable, "-P", "-m", "myownmesh.cli", "relay-worker"]
         self._process = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         limits = Limits(max_connections_per_ip=0, max_event_rate=0, max_req_rate=0)
-        self._process.stdin.write(line(Job(bind="127.0.0.1", port=0, limits=limits)))
+        self._process.stdin.write(line(Job(bind="127.0.0.1", port=0, limits=limits, bus=bus)))
         self._process.stdin.flush()
         self.port = int(self._process.stdout.readline().partition(b'"port":')[2].partition(b",")[0])
         self.pid = self._process.pid
@@ -134,6 +134,10 @@ class Crowd:
             for number, _ in found:
                 self._read(number)
 
+    def has_something(self) -> bool:
+        """Something waits to be read."""
+        return bool(self._epoll.poll(0))
+
     def read_what_is_there(self) -> None:
         """Read, and count nothing."""
         for number, _ in self._epoll.poll(0):
@@ -142,7 +146,7 @@ class Crowd:
     def _read(self, number: int) -> bytes:
         data = self._by_number[number].recv(1 << 18)
         assert data, "the relay hung up"
-        if data.endswith(PING):
+        if PING in data:
             self._by_number[number].send(PONG)
         return data
 
