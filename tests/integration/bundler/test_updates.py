@@ -45,12 +45,11 @@ def feed(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fe
     folder = tmp_path_factory.mktemp("feed")
     unpacked = tmp_path_factory.mktemp("unpacked")
     extract_folder(release / f"dir-{ASSET}", f"myownmesh-{OLD}", "myownmesh", unpacked)
-    parts: list[bytes] = []
-    extract(release / ASSET, "myownmesh", parts.append)
-    _publish(folder, unpacked, b"".join(parts), NEW)
+    single = first_file(release)
+    _publish(folder, unpacked, single, NEW)
     serve = unpacked / "py" / "myownmesh" / "daemon" / "serve.pyc"
     _compile('def serve():\n    raise SystemExit("a bug that every start meets")\n', serve)
-    _publish(folder, unpacked, b"".join(parts), BROKEN)
+    _publish(folder, unpacked, single, BROKEN)
 
     class Quiet(SimpleHTTPRequestHandler):
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it
@@ -95,18 +94,32 @@ def _compile(source: str, target: Path) -> None:
     target.write_bytes(importlib.util.MAGIC_NUMBER + flags.to_bytes(4, "little") + bytes(8) + marshal.dumps(code))
 
 
+def first_file(release: Path) -> bytes:
+    """The single file of the release that was built."""
+    parts: list[bytes] = []
+    extract(release / ASSET, "myownmesh", parts.append)
+    return b"".join(parts)
+
+
+def published_file(feed: Feed, version: str) -> bytes:
+    """The single file of this version in the feed."""
+    parts: list[bytes] = []
+    extract(feed.folder / f"v{version}" / ASSET, "myownmesh", parts.append)
+    return b"".join(parts)
+
+
 class Feed:
     def __init__(self, folder: Path, base: str) -> None:
-        self._folder, self.base = folder, base
+        self.folder, self.base = folder, base
         self.url = f"{base}/latest.json"
 
     def offer(self, version: str) -> None:
         """This is the newest release from now on."""
         tag = f"v{version}"
-        names = [path.name for path in (self._folder / tag).iterdir()]
+        names = [path.name for path in (self.folder / tag).iterdir()]
         rows = [{"name": name, "browser_download_url": f"{self.base}/{tag}/{name}"} for name in names]
         document = {"tag_name": tag, "draft": False, "prerelease": False, "assets": rows}
-        (self._folder / "latest.json").write_text(json.dumps(document))
+        (self.folder / "latest.json").write_text(json.dumps(document))
 
 
 class Device:
