@@ -52,7 +52,7 @@ class Inviter:
         self._waiting: deque[Knock] = deque()
         self._is_busy = False
         self.node = self.world.node(self.identity, ASKS, roster=roster)
-        self.node.switch.on_knock = partial(self._hear, self.node)
+        self.node.switch.effects.on_knock = partial(self._hear, self.node)
 
     def _hear(self, node: Node, knock: Knock) -> None:
         self._waiting.append(knock)
