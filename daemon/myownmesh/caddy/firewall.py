@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def active(run: Run) -> str | None:
     """The firewall that is at work here: ``ufw``, else ``firewalld``, else none that we know."""
-    if run.finds("ufw") is not None and "Status: active" in run("ufw", "status").words:
+    if run.finds("ufw") is not None and "Status: active" in run("ufw", "status").out:
         return "ufw"
     if run.finds("firewall-cmd") is not None and run("firewall-cmd", "--state").status == 0:
         return "firewalld"

@@ -62,8 +62,8 @@ def default_file(run: Run) -> Path:
     places = list(_BREW_FILES)
     if run.finds("brew") is not None:
         prefix = run("brew", "--prefix")
-        if prefix.status == 0 and prefix.words.startswith("/"):
-            places.insert(0, Path(prefix.words) / "etc" / "Caddyfile")
+        if prefix.status == 0 and prefix.out.startswith("/"):
+            places.insert(0, Path(prefix.out) / "etc" / "Caddyfile")
     return next((place for place in places if place.exists()), places[0])
 
 
@@ -185,7 +185,7 @@ class Machine:
 
     def _answers(self) -> bool:
         adapted = self._run("caddy", "adapt", *_as_config(self.file))
-        return adapted.status == 0 and _listens(admin_address(adapted.words))
+        return adapted.status == 0 and _listens(admin_address(adapted.out))
 
 
 def admin_address(adapted: str) -> str | tuple[str, int]:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from mesh_common.client.asking import bare_id
 from myownmesh.cli import tables
 from myownmesh.cli.ctl_base import Network, ask, run
 from myownmesh.cli.groups import group
@@ -44,5 +45,5 @@ def remove(network: Network, device: Device) -> None:
 def _name_here(network: str, device: str) -> str | None:
     """What a person here called a device that is in the roster already; None for one that is not."""
     rows: Any = ask({"op": "roster_list", "network": network})
-    bare = device.partition("-")[0]
-    return next((row["label"] for row in rows["roster"] if row["device_id"].partition("-")[0] == bare), None)
+    bare = bare_id(device)
+    return next((row["label"] for row in rows["roster"] if bare_id(row["device_id"]) == bare), None)

@@ -14,12 +14,13 @@ from unittest.mock import patch
 
 import pytest
 
+from mesh_common.tools import Ended
 from myownmesh.caddy.caddyfile import merged_for_relay
 from myownmesh.caddy.installer import Installer
 from myownmesh.caddy.machine import Machine
 from myownmesh.caddy.plan import Wanted
 from myownmesh.caddy.swap import Swap
-from myownmesh.caddy.tools import PATIENCE_S, CaddyError, Said
+from myownmesh.caddy.tools import PATIENCE_S, CaddyError
 from myownmesh.store.services_config import ServicesConfig
 from support.killed_swaps import killed_before
 
@@ -40,12 +41,12 @@ class Box:
     def finds(self, program: str) -> str | None:
         return program if program == "caddy" else None
 
-    def __call__(self, *words: str, limit_s: float = PATIENCE_S) -> Said:
+    def __call__(self, *words: str, limit_s: float = PATIENCE_S) -> Ended:
         if words[1] == "reload":
             if self._refuses and self.file.read_text() != OLD:
-                return Said(1, "address already in use")
+                return Ended(1, "address already in use")
             self.serves.write_text(self.file.read_text())
-        return Said(0)
+        return Ended(0)
 
     def install(self) -> None:
         """One installation. Raises what it raises."""

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 from attrs import define, field
 
+from mesh_common.tools import Ended
 from myownmesh.background import program, systemd
 from myownmesh.background.launchd import Launchd
 from myownmesh.background.service import Service
 from myownmesh.background.systemd import Systemd
-from myownmesh.background.tools import PATIENCE_S, Ran, ServiceError, run
+from myownmesh.background.tools import PATIENCE_S, ServiceError, run
 from myownmesh.cli import main
 
 if TYPE_CHECKING:
@@ -29,14 +30,14 @@ USER = getpass.getuser()
 class Tools:
     """The system's programs: what they were asked, and how they end."""
 
-    answers: dict[str, Ran] = field(factory=dict)
+    answers: dict[str, Ended] = field(factory=dict)
     """By the beginning of a command line; everything else succeeds in silence."""
     asked: list[str] = field(factory=list)
 
-    def __call__(self, *words: str) -> Ran:
+    def __call__(self, *words: str) -> Ended:
         line = " ".join(words)
         self.asked.append(line)
-        return next((ran for begin, ran in self.answers.items() if line.startswith(begin)), Ran(0))
+        return next((ran for begin, ran in self.answers.items() if line.startswith(begin)), Ended(0))
 
     def changes(self) -> list[str]:
         """What of it was no question; forgotten then."""
@@ -48,7 +49,7 @@ class Tools:
         ]
 
 
-RUNS = {"systemctl --user is-enabled": Ran(0, "enabled"), "systemctl --user is-active": Ran(0, "active")}
+RUNS = {"systemctl --user is-enabled": Ended(0, "enabled"), "systemctl --user is-active": Ended(0, "active")}
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ def test_one_that_does_not_run_is_started_and_a_new_text_restarts_it(tools: Tool
     manager = Systemd(tools, system=False, home=tmp_path)
     manager.install(SERVICE)
     tools.changes()
-    tools.answers["systemctl --user is-active"] = Ran(3, "inactive")
+    tools.answers["systemctl --user is-active"] = Ended(3, "inactive")
     assert manager.words() == ("enabled", "inactive")
     assert manager.install(SERVICE)
     assert tools.changes() == ["systemctl --user enable --now myownmesh"]
@@ -123,34 +124,34 @@ def test_a_manager_that_lingering_starts_is_waited_for(
     tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(systemd, "MANAGER_LOOK_S", 0)
-    asks = iter([Ran(1), Ran(1), Ran(0)])
+    asks = iter([Ended(1), Ended(1), Ended(0)])
 
-    def answer(*words: str) -> Ran:
+    def answer(*words: str) -> Ended:
         return next(asks) if "show-environment" in words else tools(*words)
 
     assert Systemd(answer, system=False, home=tmp_path).install(SERVICE)
     assert next(asks, None) is None
     monkeypatch.setattr(systemd, "MANAGER_S", 0)
-    tools.answers["systemctl --user show-environment"] = Ran(1)  # it never answers: what fails then is told
-    tools.answers["systemctl --user daemon-reload"] = Ran(1, "", "Failed to connect to bus")
+    tools.answers["systemctl --user show-environment"] = Ended(1)  # it never answers: what fails then is told
+    tools.answers["systemctl --user daemon-reload"] = Ended(1, "", "Failed to connect to bus")
     with pytest.raises(ServiceError, match="Failed to connect to bus"):
         Systemd(tools, system=False, home=tmp_path / "ben").install(SERVICE)
 
 
 def test_lingering_that_cannot_be_had_keeps_nothing_from_being_installed(tools: Tools, tmp_path: Path) -> None:
-    tools.answers["loginctl"] = Ran(1, "", "no bus")
+    tools.answers["loginctl"] = Ended(1, "", "no bus")
     manager = Systemd(tools, system=False, home=tmp_path)
     assert manager.install(SERVICE)
     assert "lingering" not in manager.file.read_text()
 
 
 def test_what_systemd_says_of_a_failure_is_told(tools: Tools, tmp_path: Path) -> None:
-    tools.answers["systemctl --user enable"] = Ran(1, "", "Job for myownmesh.service failed")
+    tools.answers["systemctl --user enable"] = Ended(1, "", "Job for myownmesh.service failed")
     manager = Systemd(tools, system=False, home=tmp_path)
     with pytest.raises(ServiceError, match="enable --now myownmesh`: Job for myownmesh"):
         manager.install(SERVICE)
     tools.answers.clear()
-    tools.answers["systemctl --user"] = Ran(4)
+    tools.answers["systemctl --user"] = Ended(4)
     with pytest.raises(ServiceError, match="`systemctl --user stop myownmesh`: ended with status 4"):
         manager.act("stop")
 
@@ -166,7 +167,7 @@ def test_the_machines_unit_has_places_of_its_own(tools: Tools, tmp_path: Path) -
 
 @pytest.mark.parametrize("system", [True, False])
 def test_a_job_of_launchd(tmp_path: Path, system: bool) -> None:
-    tools = Tools({"launchctl list": Ran(113)})
+    tools = Tools({"launchctl list": Ended(113)})
     manager = Launchd(tools, system=system, home=tmp_path / "ann", root=tmp_path)
     assert manager.words() == ("not loaded", "stopped")
     assert manager.install(SERVICE)
@@ -174,7 +175,7 @@ def test_a_job_of_launchd(tmp_path: Path, system: bool) -> None:
     assert manager.file == where / "com.myownmesh.daemon.plist"
     assert tools.changes() == [f"launchctl load -w {manager.file}"]
     assert manager.state is None or manager.state.is_dir()
-    tools.answers["launchctl list"] = Ran(0, '{\n\t"PID" = 4711;\n}')
+    tools.answers["launchctl list"] = Ended(0, '{\n\t"PID" = 4711;\n}')
     assert manager.words() == ("loaded", "running")
     assert not manager.install(SERVICE)
     assert tools.changes() == []
@@ -222,7 +223,7 @@ def test_what_everybody_can_run_is_fine() -> None:
 def test_a_program_that_is_not_here_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ServiceError, match="systemctl-of-nobody is not on this machine"):
         run("systemctl-of-nobody", "status")
-    assert run(sys.executable, "-c", "print(' said '); import sys; sys.exit(3)") == Ran(3, "said")
+    assert run(sys.executable, "-c", "print(' said '); import sys; sys.exit(3)") == Ended(3, "said")
     assert PATIENCE_S > 90  # what systemd waits for a start
     monkeypatch.setattr("myownmesh.background.tools.PATIENCE_S", 0.05)
     with pytest.raises(ServiceError, match="has not ended within 0 s"):

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mesh_common.tools import Ended
 from myownmesh.caddy import machine as machines
 from myownmesh.caddy.caddyfile import managed, merged
 from myownmesh.caddy.installer import Installer
 from myownmesh.caddy.machine import MANAGERS, MODULE, RELOAD_S, RESTART_S, Machine, admin_address, default_file
 from myownmesh.caddy.plan import Wanted
 from myownmesh.caddy.swap import Swap
-from myownmesh.caddy.tools import CaddyError, Said, TimedOut
+from myownmesh.caddy.tools import CaddyError, TimedOut
 from myownmesh.store.services_config import ServicesConfig
 from unit.caddy.box import Box
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 PLAN = Wanted("mesh.example", "turn.mesh.example", "203.0.113.7")
 RELAY = Wanted("mesh.example", None)
-MODULES = Said(0, "admin.api.load\nlayer4\nhttp")
+MODULES = Ended(0, "admin.api.load\nlayer4\nhttp")
 OWN = "other.example {\n\trespond 200\n}\n"
 
 
@@ -49,7 +50,7 @@ class Bench:
         monkeypatch.setattr(machines, "SYSTEMD", folder)
         monkeypatch.setattr(machines.sys, "platform", "linux")
         self.box = Box("systemctl", *(programs or ("caddy",)))
-        self.box.answers |= {"caddy version": Said(0, "v2"), "caddy list-modules": MODULES}
+        self.box.answers |= {"caddy version": Ended(0, "v2"), "caddy list-modules": MODULES}
         self.services = Hosted()
 
     def run(self, plan: Wanted = PLAN, *, dry_run: bool = False) -> dict[str, str]:
@@ -86,7 +87,7 @@ def test_a_first_run_and_a_second_one_that_changes_nothing(bench: Bench) -> None
 
 def test_a_dry_run_only_says_what_it_would_do(bench: Bench) -> None:
     bench.file.write_text(OWN)
-    bench.box.answers["caddy list-modules"] = Said(0, "http")
+    bench.box.answers["caddy list-modules"] = Ended(0, "http")
     would = bench.run(dry_run=True)
     assert [name for name, outcome in would.items() if outcome == "would"] == ["module", "caddyfile", "services"]
     assert bench.file.read_text() == OWN
@@ -97,7 +98,7 @@ def test_a_dry_run_only_says_what_it_would_do(bench: Bench) -> None:
 
 def test_what_caddy_does_not_take_never_becomes_its_file(bench: Bench) -> None:
     bench.file.write_text(OWN)
-    bench.box.answers["caddy validate *"] = Said(1, '{"level":"info"}\nError: adapting config: line 3')
+    bench.box.answers["caddy validate *"] = Ended(1, '{"level":"info"}\nError: adapting config: line 3')
     with pytest.raises(CaddyError, match=r"adapting config: line 3$"):
         bench.run()
     assert bench.file.read_text() == OWN
@@ -111,7 +112,7 @@ def test_a_reload_that_fails_brings_the_old_file_back(bench: Bench, before: str 
     if before is not None:
         bench.file.write_text(before)
         bench.file.chmod(0o640)
-    bench.box.answers["systemctl reload caddy"] = Said(1, "Job for caddy.service failed.")
+    bench.box.answers["systemctl reload caddy"] = Ended(1, "Job for caddy.service failed.")
     with pytest.raises(CaddyError, match="Job for caddy"):
         bench.run()
     assert ("rollback", "done") in bench.steps()
@@ -139,7 +140,7 @@ def test_a_reload_that_hangs_is_killed_and_followed_by_a_restart(bench: Bench) -
 
 def test_a_restart_that_fails_too_has_the_old_one_started_again(bench: Bench) -> None:
     bench.file.write_text(OWN)
-    lives = [Said(0), Said(3)]
+    lives = [Ended(0), Ended(3)]
     bench.box.answers |= {
         "systemctl is-active *": lambda: lives.pop(0),
         "systemctl reload caddy": TimedOut("late"),
@@ -153,9 +154,9 @@ def test_a_restart_that_fails_too_has_the_old_one_started_again(bench: Bench) ->
 
 
 def test_that_the_old_one_cannot_be_started_is_said(bench: Bench) -> None:
-    lives = [Said(0), Said(3)]
-    bench.box.answers |= {"systemctl is-active *": lambda: lives.pop(0), "systemctl reload caddy": Said(1, "no")}
-    bench.box.answers["systemctl start caddy"] = Said(1, "no luck")
+    lives = [Ended(0), Ended(3)]
+    bench.box.answers |= {"systemctl is-active *": lambda: lives.pop(0), "systemctl reload caddy": Ended(1, "no")}
+    bench.box.answers["systemctl start caddy"] = Ended(1, "no luck")
     with pytest.raises(CaddyError, match="reload"):
         bench.run()
     assert bench.installer.steps[-1].outcome == "failed"
@@ -166,7 +167,7 @@ def test_an_interrupted_installation_is_finished_by_the_next(bench: Bench) -> No
     """The new file is there, and Caddy was not told."""
     bench.file.write_text(OWN)
 
-    def interrupt() -> Said:
+    def interrupt() -> Ended:
         raise SystemExit
 
     swap = Swap(bench.file)
@@ -188,7 +189,7 @@ def test_a_killed_installation_that_fails_later_goes_back_to_what_was_before_bot
     swap = Swap(bench.file)
     with swap.candidate(merged(OWN, "mesh.example", 1)) as candidate:
         swap.put(candidate, OWN, 1.0)
-    bench.box.answers["systemctl reload caddy"] = Said(1, "no")
+    bench.box.answers["systemctl reload caddy"] = Ended(1, "no")
     with pytest.raises(CaddyError):
         bench.run()
     assert bench.file.read_text() == OWN
@@ -202,7 +203,7 @@ def test_what_a_person_wrote_after_a_kill_is_not_taken_back(bench: Bench) -> Non
         swap.put(candidate, OWN, 1.0)
     theirs = merged(OWN, "mesh.example", 4848) + "mine.example {\n}\n"
     bench.file.write_text(theirs)
-    bench.box.answers["systemctl reload caddy"] = Said(1, "no")
+    bench.box.answers["systemctl reload caddy"] = Ended(1, "no")
     with pytest.raises(CaddyError):
         bench.run()
     assert bench.file.read_text() == theirs
@@ -211,9 +212,9 @@ def test_what_a_person_wrote_after_a_kill_is_not_taken_back(bench: Bench) -> Non
 def test_a_file_that_changes_meanwhile_is_left_alone(bench: Bench) -> None:
     bench.file.write_text(OWN)
 
-    def edited() -> Said:
+    def edited() -> Ended:
         bench.file.write_text("mine.example {\n}\n")
-        return Said(0)
+        return Ended(0)
 
     bench.box.answers["caddy validate *"] = edited
     with pytest.raises(CaddyError, match="somebody changed"):
@@ -223,7 +224,7 @@ def test_a_file_that_changes_meanwhile_is_left_alone(bench: Bench) -> None:
 
 
 def test_a_caddy_that_is_off_is_started(bench: Bench) -> None:
-    bench.box.answers["systemctl is-active *"] = Said(3)
+    bench.box.answers["systemctl is-active *"] = Ended(3)
     assert bench.run()["apply"] == "done"
     assert bench.box.told("systemctl start caddy")
 
@@ -232,9 +233,9 @@ def test_a_caddy_that_is_off_is_started(bench: Bench) -> None:
 def test_each_package_manager_installs_it(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench(tmp_path, monkeypatch, name, "curl", "gpg", "rm")
 
-    def installed() -> Said:
+    def installed() -> Ended:
         bench.box.programs.add("caddy")
-        return Said(0)
+        return Ended(0)
 
     last = " ".join(MANAGERS[name][-1])
     bench.box.answers[last] = installed
@@ -249,7 +250,7 @@ def test_an_installation_that_fails_stops_everything(tmp_path: Path, monkeypatch
     assert bench.run(dry_run=True)["caddy"] == "would"
     with pytest.raises(CaddyError, match="still no caddy"):
         bench.run()
-    bench.box.answers["dnf *"] = Said(1, "no network")
+    bench.box.answers["dnf *"] = Ended(1, "no network")
     with pytest.raises(CaddyError, match="no network"):
         bench.run()
     bench.box.programs.clear()
@@ -260,7 +261,7 @@ def test_an_installation_that_fails_stops_everything(tmp_path: Path, monkeypatch
 
 
 def test_the_module_is_added_around_a_stopped_caddy_and_takes_a_restart(bench: Bench) -> None:
-    modules = [Said(0, "http"), MODULES]
+    modules = [Ended(0, "http"), MODULES]
     bench.box.answers["caddy list-modules"] = lambda: modules.pop(0)
     assert bench.run()["module"] == "done"
     acted = [each for each in bench.box.commands if each.split()[1] in ("stop", "start", "restart", "add-package")]
@@ -273,13 +274,13 @@ def test_the_module_is_added_around_a_stopped_caddy_and_takes_a_restart(bench: B
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"), [(Said(1, 'Error: unknown command "add-package"'), "unknown command"), (Said(0), "not there")]
+    ("answer", "said"), [(Ended(1, 'Error: unknown command "add-package"'), "unknown command"), (Ended(0), "not there")]
 )
 def test_a_module_that_cannot_be_had_leaves_everything_and_names_the_way_without(
-    bench: Bench, answer: Said, said: str
+    bench: Bench, answer: Ended, said: str
 ) -> None:
     bench.file.write_text(OWN)
-    bench.box.answers |= {"caddy list-modules": Said(0, "http"), "caddy add-package *": answer}
+    bench.box.answers |= {"caddy list-modules": Ended(0, "http"), "caddy add-package *": answer}
     with pytest.raises(CaddyError, match=f"{said}.*--relay-only"):
         bench.run()
     assert bench.box.commands[-1] == "systemctl start caddy", "a Caddy that was stopped for it runs again"
@@ -290,7 +291,7 @@ def test_a_module_that_cannot_be_had_leaves_everything_and_names_the_way_without
 
 def test_ufw_is_told_of_each_port(bench: Bench) -> None:
     bench.box.programs |= {"ufw", "firewall-cmd"}
-    bench.box.answers["ufw status"] = Said(0, "Status: active")
+    bench.box.answers["ufw status"] = Ended(0, "Status: active")
     assert bench.run()["firewall"] == "done"
     assert bench.box.told("ufw allow *") == [
         f"ufw allow {port}" for port in ("80/tcp", "443/tcp", "3478/tcp", "5349/tcp", "3478/udp", "49152:65535/udp")
@@ -301,17 +302,17 @@ def test_ufw_is_told_of_each_port(bench: Bench) -> None:
 
 def test_firewalld_is_told_where_ufw_is_off(bench: Bench) -> None:
     bench.box.programs |= {"ufw", "firewall-cmd"}
-    bench.box.answers["ufw status"] = Said(0, "Status: inactive")
+    bench.box.answers["ufw status"] = Ended(0, "Status: inactive")
     assert bench.run(RELAY)["firewall"] == "done"
     assert bench.box.told("firewall-cmd *")[1:] == [
         "firewall-cmd --permanent --add-port=80/tcp",
         "firewall-cmd --permanent --add-port=443/tcp",
         "firewall-cmd --reload",
     ]
-    bench.box.answers["firewall-cmd --reload"] = Said(1, "busy")
+    bench.box.answers["firewall-cmd --reload"] = Ended(1, "busy")
     with pytest.raises(CaddyError, match=re.escape("all else is done, and firewalld must let in 80/tcp, 443/tcp")):
         bench.run(RELAY)
-    bench.box.answers["firewall-cmd --state"] = Said(252)
+    bench.box.answers["firewall-cmd --state"] = Ended(252)
     assert bench.run(RELAY)["firewall"] == "advice"
 
 
@@ -343,7 +344,7 @@ def test_removing_takes_out_what_was_put_in(bench: Bench) -> None:
     assert not bench.box.told("* reload *")
     assert bench.installer.steps[-1].outcome == "unchanged"
     bench.run()
-    bench.box.answers["systemctl is-active *"] = Said(3)
+    bench.box.answers["systemctl is-active *"] = Ended(3)
     bench.installer.remove("mesh.example")
     assert bench.file.read_text() == OWN
     assert not bench.box.told("systemctl start caddy"), "one that was off stays off"
@@ -354,18 +355,21 @@ def test_homebrews_caddy_is_restarted_by_homebrew(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(machines.sys, "platform", "darwin")
     bench.file = tmp_path / "etc" / "Caddyfile"
     bench.file.parent.mkdir()
-    bench.box.answers |= {"brew --prefix": Said(0, str(tmp_path)), "brew services info*": Said(0, '"status":"started"')}
+    bench.box.answers |= {
+        "brew --prefix": Ended(0, str(tmp_path)),
+        "brew services info*": Ended(0, '"status":"started"'),
+    }
     assert default_file(bench.box) == bench.file
     assert bench.run()["apply"] == "done"
     assert bench.box.told("brew services *")[-1] == "brew services restart caddy"
-    bench.box.answers["brew services restart caddy"] = Said(1, "no")
-    lives = [Said(0, "started"), Said(0, "none")]
+    bench.box.answers["brew services restart caddy"] = Ended(1, "no")
+    lives = [Ended(0, "started"), Ended(0, "none")]
     bench.box.answers["brew services info*"] = lambda: lives.pop(0)
     with pytest.raises(CaddyError):
         bench.run(Wanted("other.example", None))
     assert bench.box.commands[-1] == "brew services start caddy"
     assert managed(bench.file.read_text()) == ("mesh.example",)
-    bench.box.answers["brew --prefix"] = Said(1)
+    bench.box.answers["brew --prefix"] = Ended(1)
     assert default_file(bench.box).name == "Caddyfile"
 
 
