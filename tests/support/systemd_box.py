@@ -6,13 +6,14 @@ Nothing that happens in it is seen outside: its root is an overlay in memory, an
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
 import sysconfig
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from attrs import define
@@ -20,7 +21,7 @@ from attrs import define
 from support.tools import absent, excused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 PATIENCE_S: Final = 60.0
 SYSTEMD: Final = Path("/lib/systemd/systemd")
@@ -198,3 +199,31 @@ def _remove_groups(group: Path) -> None:
                 Path(folder).rmdir()
         assert time.monotonic() < deadline, f"{group} is still in use"
         time.sleep(0.02)
+
+
+def status(box: Box, program: str = PROGRAM) -> dict[str, Any] | None:
+    """What root hears from the daemon, at the place where a service's socket is; None while nobody answers."""
+    ran = box.run(program, "ctl", "--timeout", "5", "status")
+    answer: dict[str, Any] | None = json.loads(ran.stdout) if ran.returncode == 0 else None
+    return answer
+
+
+def the_next(
+    box: Box, before: dict[str, Any], program: str = PROGRAM, *, patience_s: float = PATIENCE_S
+) -> dict[str, Any]:
+    """The daemon that comes behind another one."""
+
+    def came() -> dict[str, Any] | None:
+        now = status(box, program)
+        return now if now is not None and now["instance"] != before["instance"] else None
+
+    return until(came, "the daemon is back", patience_s)
+
+
+def until(condition: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> Any:
+    """What it returns, as soon as that is something."""
+    deadline = time.monotonic() + patience_s
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"never happened: {what}"
+        time.sleep(0.1)
+    return found

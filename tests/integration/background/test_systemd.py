@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
-import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from support.systemd_box import PATIENCE_S, PROGRAM, REPOSITORY, needs_systemd, systemd_box
+from support.systemd_box import PROGRAM, REPOSITORY, needs_systemd, status, systemd_box, the_next, until
 from support.tools import needs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from support.systemd_box import Box
@@ -36,31 +33,6 @@ def documented(section: str) -> list[str]:
     commands = re.findall(r"^\$ sudo (.+)$", text, re.MULTILINE)
     assert commands, section
     return commands
-
-
-def status(box: Box) -> dict[str, Any] | None:
-    """What root hears from the daemon, at the place where a service's socket is; None while nobody answers."""
-    ran = box.run(PROGRAM, "ctl", "--timeout", "5", "status")
-    answer: dict[str, Any] | None = json.loads(ran.stdout) if ran.returncode == 0 else None
-    return answer
-
-
-def the_next(box: Box, before: dict[str, Any]) -> dict[str, Any]:
-    """The daemon that comes behind another one."""
-
-    def came() -> dict[str, Any] | None:
-        now = status(box)
-        return now if now is not None and now["instance"] != before["instance"] else None
-
-    return until(came, "the daemon is back")
-
-
-def until(condition: Callable[[], Any], what: str) -> Any:
-    deadline = time.monotonic() + PATIENCE_S
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"never happened: {what}"
-        time.sleep(0.1)
-    return found
 
 
 @pytest.mark.slow

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from integration.bundler.test_release_builder import release
 from integration.bundler.test_updates import NEW, OLD, feed, first_file, published_file
-from support.systemd_box import needs_systemd, systemd_box
+from support.systemd_box import needs_systemd, status, systemd_box, the_next, until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from integration.bundler.test_updates import Feed
     from support.systemd_box import Box
 
@@ -37,7 +33,7 @@ def test_the_single_file_is_installed_comes_back_is_replaced_and_leaves_nothing(
         bring(box, first_file(release))
         shown = box.said(BROUGHT, "service", "--system", "install")
         assert "  active:  active" in shown
-        first = until(lambda: status(box))
+        first = until(lambda: status(box, BROUGHT), "it answers", PATIENCE_S)
         assert (first["version"], first["home"]) == (OLD, "/var/lib/myownmesh")
         assert box.said("stat", "-c", "%u", f"/proc/{first['pid']}").strip() != "0"
         assert "nothing was changed" in box.said(BROUGHT, "service", "--system", "install")
@@ -47,20 +43,20 @@ def test_the_single_file_is_installed_comes_back_is_replaced_and_leaves_nothing(
         box.said("sh", "-c", f"printf '{haste}' > /etc/systemd/system/myownmesh.service.d/haste.conf")
         box.said("systemctl", "daemon-reload")
         box.said(BROUGHT, "service", "--system", "restart")
-        before = the_next(box, first)
+        before = the_next(box, first, BROUGHT, patience_s=PATIENCE_S)
         for signal in ("-STOP", "-KILL"):  # it hangs; it crashes
             box.said("kill", signal, str(before["pid"]))
-            before = the_next(box, before)
+            before = the_next(box, before, BROUGHT, patience_s=PATIENCE_S)
             assert before["device_id"] == first["device_id"]
         assert box.shows("myownmesh", "NRestarts") == ["2"]
 
         bring(box, published_file(feed, NEW))
         assert "  active:  active" in box.said(BROUGHT, "service", "--system", "install")
-        updated = the_next(box, before)
+        updated = the_next(box, before, BROUGHT, patience_s=PATIENCE_S)
         assert (updated["version"], updated["device_id"]) == (NEW, first["device_id"])
 
         box.said(BROUGHT, "service", "--system", "uninstall")
-        assert status(box) is None
+        assert status(box, BROUGHT) is None
         assert box.run("test", "-e", COPY).returncode == 1
         assert box.run("test", "-e", str(Path(COPY).parent)).returncode == 1
 
@@ -71,28 +67,3 @@ def bring(box: Box, program: bytes) -> None:
     inside.unlink(missing_ok=True)
     inside.write_bytes(program)
     inside.chmod(0o755)
-
-
-def status(box: Box) -> dict[str, Any] | None:
-    """What root hears from the service; None while nobody answers."""
-    ran = box.run(BROUGHT, "ctl", "--timeout", "5", "status")
-    answer: dict[str, Any] | None = json.loads(ran.stdout) if ran.returncode == 0 else None
-    return answer
-
-
-def the_next(box: Box, before: dict[str, Any]) -> dict[str, Any]:
-    """The daemon that comes behind another one."""
-
-    def came() -> dict[str, Any] | None:
-        now = status(box)
-        return now if now is not None and now["instance"] != before["instance"] else None
-
-    return until(came)
-
-
-def until(condition: Callable[[], dict[str, Any] | None]) -> dict[str, Any]:
-    deadline = time.monotonic() + PATIENCE_S
-    while (found := condition()) is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    return found

@@ -6,29 +6,21 @@ import json
 import os
 import re
 import subprocess
-import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from support.daemons import MYOWNMESH
+from support.each_step import killed_in_front_of_each
 from support.moods import Moods
 from support.tools import needs
 
-TESTS = Path(__file__).parents[2]
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_killed_in_front_of_any_step_the_next_installation_ends_it(tmp_path: Path) -> None:
-    """In a process of its own, which forks once for each step."""
-    done = subprocess.run(
-        [sys.executable, "-m", "integration.caddy.killed", str(tmp_path)],
-        cwd=TESTS,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    counts = re.fullmatch(r"(\d+) steps where it is taken, (\d+) where it is refused\n", done.stdout)
-    assert counts is not None, done.stdout
+    said = killed_in_front_of_each("integration.caddy.killed", tmp_path)
+    counts = re.fullmatch(r"(\d+) steps where it is taken, (\d+) where it is refused\n", said)
+    assert counts is not None, said
     assert all(int(count) > 8 for count in counts.groups())
 
 

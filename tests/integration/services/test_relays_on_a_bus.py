@@ -84,6 +84,17 @@ async def relay_on(url: str) -> AsyncIterator[Relay]:
         nursery.cancel_scope.cancel()
 
 
+@asynccontextmanager
+async def two_on_a_bus(folder: Path) -> AsyncIterator[tuple[Redis, Relay, Relay]]:
+    redis = Redis(folder)
+    try:
+        async with relay_on(redis.url) as a, relay_on(redis.url) as b:
+            await within(60, lambda: a.is_joined and b.is_joined)
+            yield redis, a, b
+    finally:
+        redis.kill()
+
+
 async def hears(device: Device, other: Device) -> None:
     await within(60, lambda: any(isinstance(each, PeerAnnounced) and each.peer == other.id for each in device.heard))
 
@@ -101,94 +112,79 @@ async def within(seconds: float, condition: Callable[[], bool]) -> None:
 @needs("redis-server", "redis-server", "relays on a bus were not tried")
 @pytest.mark.slow
 async def test_two_relays_are_one_also_when_their_bus_is_killed_and_when_one_of_them_is(tmp_path: Path) -> None:
-    redis = Redis(tmp_path)
-    try:
-        async with relay_on(redis.url) as a, relay_on(redis.url) as b:
-            await within(60, lambda: a.is_joined and b.is_joined)
-            one, two, three = new_device(1, a.url), new_device(2, b.url), new_device(3, b.url)
-            async with running(one, two):
-                await hears(one, two)
-                await hears(two, one)
-                redis.kill()
-                await within(60, lambda: not a.is_joined and not b.is_joined)
-                async with running(three):
-                    await hears(two, three)
-                    redis.start()
-                    await hears(one, three)
-                    await within(60, lambda: a.is_joined and b.is_joined)
-                    assert not [each for each in one.heard if isinstance(each, PeerLeft)]
-                    b.kill()
-                    await within(60, lambda: two.id in map(_peer, one.heard))
-    finally:
-        redis.kill()
+    async with two_on_a_bus(tmp_path) as (redis, a, b):
+        one, two, three = new_device(1, a.url), new_device(2, b.url), new_device(3, b.url)
+        async with running(one, two):
+            await hears(one, two)
+            await hears(two, one)
+            redis.kill()
+            await within(60, lambda: not a.is_joined and not b.is_joined)
+            async with running(three):
+                await hears(two, three)
+                redis.start()
+                await hears(one, three)
+                await within(60, lambda: a.is_joined and b.is_joined)
+                assert not [each for each in one.heard if isinstance(each, PeerLeft)]
+                b.kill()
+                await within(60, lambda: two.id in map(_peer, one.heard))
 
 
 @needs("redis-server", "redis-server", "relays on a bus were not tried")
 @pytest.mark.slow
 async def test_whatever_happens_to_the_bus_rooms_go_on_and_are_one_again_afterwards(tmp_path: Path) -> None:
-    redis = Redis(tmp_path)
-    try:
-        async with relay_on(redis.url) as a, relay_on(redis.url) as b:
-            await within(60, lambda: a.is_joined and b.is_joined)
-            one, two = new_device(1, a.url), new_device(2, b.url)
-            others = [new_device(number, b.url) for number in range(3, 6)]
-            async with running(one, two), trio.open_nursery() as nursery:
+    async with two_on_a_bus(tmp_path) as (redis, a, b):
+        one, two = new_device(1, a.url), new_device(2, b.url)
+        others = [new_device(number, b.url) for number in range(3, 6)]
+        async with running(one, two), trio.open_nursery() as nursery:
 
-                async def comes(device: Device) -> None:
-                    async with running(device):
-                        await trio.sleep_forever()
+            async def comes(device: Device) -> None:
+                async with running(device):
+                    await trio.sleep_forever()
 
-                await hears(one, two)
-                await hears(two, one)
+            await hears(one, two)
+            await hears(two, one)
 
-                # Something that nobody can read, and something that is longer than all that is read at once.
-                redis.told("XADD", "myownmesh:relay", "*", "b", "garbage")
-                redis.told("-x", "XADD", "myownmesh:relay", "*", "b", stdin=bytes(ANSWER_BYTES + 1))
-                await within(60, lambda: "somebody else speaks" in a.problem and "somebody else speaks" in b.problem)
-                nursery.start_soon(comes, others[0])
-                await hears(one, others[0])
+            # Something that nobody can read, and something that is longer than all that is read at once.
+            redis.told("XADD", "myownmesh:relay", "*", "b", "garbage")
+            redis.told("-x", "XADD", "myownmesh:relay", "*", "b", stdin=bytes(ANSWER_BYTES + 1))
+            await within(60, lambda: "somebody else speaks" in a.problem and "somebody else speaks" in b.problem)
+            nursery.start_soon(comes, others[0])
+            await hears(one, others[0])
 
-                # It takes nothing any more.
-                redis.told("CONFIG", "SET", "maxmemory", "1")
-                await within(60, lambda: "takes nothing" in a.problem and "takes nothing" in b.problem)
-                nursery.start_soon(comes, others[1])
-                await hears(two, others[1])
-                redis.told("CONFIG", "SET", "maxmemory", "0")
-                await hears(one, others[1])
+            # It takes nothing any more.
+            redis.told("CONFIG", "SET", "maxmemory", "1")
+            await within(60, lambda: "takes nothing" in a.problem and "takes nothing" in b.problem)
+            nursery.start_soon(comes, others[1])
+            await hears(two, others[1])
+            redis.told("CONFIG", "SET", "maxmemory", "0")
+            await hears(one, others[1])
 
-                # It stands still.
-                redis.process.send_signal(signal.SIGSTOP)
-                await within(60, lambda: "has not answered" in a.problem and "has not answered" in b.problem)
-                nursery.start_soon(comes, others[2])
-                await hears(two, others[2])
-                redis.process.send_signal(signal.SIGCONT)
-                await hears(one, others[2])
-                nursery.cancel_scope.cancel()
-    finally:
-        redis.kill()
+            # It stands still.
+            redis.process.send_signal(signal.SIGSTOP)
+            await within(60, lambda: "has not answered" in a.problem and "has not answered" in b.problem)
+            nursery.start_soon(comes, others[2])
+            await hears(two, others[2])
+            redis.process.send_signal(signal.SIGCONT)
+            await hears(one, others[2])
+            nursery.cancel_scope.cancel()
 
 
 @needs("redis-server", "redis-server", "relays on a bus were not tried")
 @pytest.mark.slow
 async def test_one_that_stands_still_learns_afterwards_also_what_has_been_deleted(tmp_path: Path) -> None:
-    redis = Redis(tmp_path)
-    try:
-        async with relay_on(redis.url) as a, relay_on(redis.url) as b:
-            await within(60, lambda: a.is_joined and b.is_joined)
-            one, two, three = new_device(1, a.url), new_device(2, b.url), new_device(3, b.url)
-            async with running(one, two):
+    async with two_on_a_bus(tmp_path) as (redis, a, b):
+        one, two, three = new_device(1, a.url), new_device(2, b.url), new_device(3, b.url)
+        async with running(one, two):
+            await hears(two, one)
+            a.stop()
+            await within(60, lambda: one.id in map(_peer, two.heard))
+            two.heard.clear()
+            async with running(three):
+                await hears(two, three)
+                redis.told("XTRIM", "myownmesh:relay", "MAXLEN", "0")
+                a.go_on()
                 await hears(two, one)
-                a.stop()
-                await within(60, lambda: one.id in map(_peer, two.heard))
-                two.heard.clear()
-                async with running(three):
-                    await hears(two, three)
-                    redis.told("XTRIM", "myownmesh:relay", "MAXLEN", "0")
-                    a.go_on()
-                    await hears(two, one)
-                    await hears(one, three)
-    finally:
-        redis.kill()
+                await hears(one, three)
 
 
 async def test_a_bus_without_the_package_that_it_needs_is_refused_with_its_name(
