@@ -11,6 +11,7 @@ import trio
 from myownmesh.engine.moves import Move
 from myownmesh.mesh import clock
 from myownmesh.mesh.effects import NEVER
+from myownmesh.mesh.ports import Outside
 from myownmesh.mesh.saver import Saver
 from myownmesh.mesh.switch import Switch
 from myownmesh.protocol.codec import warm_up
@@ -56,10 +57,8 @@ class Driver:
     ) -> None:
         """`close` puts what goes into the room into the form that it travels in, None where it must not go."""
         self._saver = Saver(lambda: engine.roster, save_roster)
-        self.switch = Switch(
-            engine,
+        outside = Outside(
             now=clock.now,
-            rng=rng,
             publish=self._publish,
             redial=self._redial,
             set_pace=self._set_pace,
@@ -67,6 +66,7 @@ class Driver:
             on_event=on_event,
             wake_at=self._wake_at,
         )
+        self.switch = Switch(engine, outside, rng)
         self.ready = trio.Event()
         """Set once WebRTC is loaded and signaling runs: from then on peers can be dialled."""
         self.beside: list[Callable[[], Awaitable[None]]] = []

@@ -44,17 +44,14 @@ from myownmesh.transport.session import Order
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mesh_common.events import MeshEvent
     from myownmesh.engine import Engine
     from myownmesh.engine.actions import Action
     from myownmesh.engine.links import LinkEvent
     from myownmesh.mesh.channels import Channels
     from myownmesh.mesh.link import Link
-    from myownmesh.mesh.ports import SessionOpener
+    from myownmesh.mesh.ports import Outside, SessionOpener
     from myownmesh.mesh.rpc import Rpc
-    from myownmesh.protocol.clock import Instant
     from myownmesh.protocol.frames import Frame
-    from myownmesh.protocol.signals import OutboundSignal
 
 log = logging.getLogger(__name__)
 
@@ -77,15 +74,10 @@ class Effects:
         "_early",
         "_engine",
         "_now",
-        "_on_event",
         "_open_session",
-        "_publish",
+        "_outside",
         "_pumping",
-        "_redial",
         "_rpc",
-        "_save_roster",
-        "_set_pace",
-        "_wake_at",
         "_woken_at",
         "followers",
         "links",
@@ -101,33 +93,20 @@ class Effects:
         engine: Engine,
         rpc: Rpc,
         channels: Channels,
-        *,
-        now: Callable[[], Instant],
-        publish: Callable[[OutboundSignal], None],
-        redial: Callable[[bool], None],
-        set_pace: Callable[[bool], None],
-        save_roster: Callable[[], None],
-        on_event: Callable[[MeshEvent], None],
-        wake_at: Callable[[float], None],
+        outside: Outside,
     ) -> None:
-        """`Switch` says what the callbacks are for."""
         self._engine = engine
         self._rpc = rpc
         self._channels = channels
-        self._now = now
-        self._publish = publish
-        self._redial = redial
-        self._set_pace = set_pace
-        self._save_roster = save_roster
-        self._on_event = on_event
-        self._wake_at = wake_at
+        self._outside = outside
+        self._now = outside.now
         self._woken_at = NEVER
         self._open_session: SessionOpener | None = None
         self._early: list[Action] = []
         """What clients asked of peers before WebRTC was loaded: they may dial as soon as they connect."""
         self._pumping = False
         self.links = Links()
-        self.sending = Sending(self.links, now, engine.note_sent, self._rearm)
+        self.sending = Sending(self.links, outside.now, engine.note_sent, self._rearm)
         self.followers = Followers(engine)
         self.waiters: dict[int, Callable[[str | None], None]] = {}
         """By ticket: who is told that a dial ended, or that a frame was acknowledged."""
@@ -198,7 +177,7 @@ class Effects:
     def be_woken_at(self, second: float | None) -> None:
         if second is not None and second < self._woken_at:
             self._woken_at = second
-            self._wake_at(second)
+            self._outside.wake_at(second)
 
     def _tell_followers(self) -> None:
         self.followers.show_changes(self._now())
@@ -219,9 +198,9 @@ class Effects:
                     now_s = self._now().mono
                     self.sending.by_first(links, Channel.KIND, data, lambda _: None, now_s, Order.IN_TURN)
             case Emit(event):
-                self._on_event(event)
+                self._outside.on_event(event)
             case Publish(signal):
-                self._publish(signal)
+                self._outside.publish(signal)
             case OpenSession(peer, epoch, offerer):
                 self._open(peer, epoch, offerer=offerer)
             case MakeOffer() | TakeOffer() | TakeAnswer() | AddCandidate():
@@ -245,13 +224,13 @@ class Effects:
             case Knock():
                 self.on_knock(action)
             case SaveRoster():
-                self._save_roster()
+                self._outside.save_roster()
             case SaveBook():
                 self.on_book()
             case SetPace(quiet):
-                self._set_pace(quiet)
+                self._outside.set_pace(quiet)
             case RedialRelays(if_mute):
-                self._redial(if_mute)
+                self._outside.redial(if_mute)
             case _:
                 assert_never(action)
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from attrs import frozen
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from mesh_common.events import MeshEvent
     from mesh_common.views import ServicesReport
     from myownmesh.engine.links import LinkEvent
     from myownmesh.protocol.capabilities import Capabilities
+    from myownmesh.protocol.clock import Instant
+    from myownmesh.protocol.signals import OutboundSignal
     from myownmesh.sealing.desk import Desk
     from myownmesh.signaling.driver import Signaling
     from myownmesh.store.network_config import NetworkConfig
@@ -29,6 +34,26 @@ class SessionOpener(Protocol):
     def __call__(
         self, *, offerer: bool, on_event: Callable[[LinkEvent], None], on_frame: Callable[[bytes], None]
     ) -> Session: ...
+
+
+@frozen(kw_only=True)
+class Outside:
+    """What a switch does to the outside, all without blocking, and the clock that it reads."""
+
+    now: Callable[[], Instant]
+    """Frames leave from callbacks that know no time."""
+    publish: Callable[[OutboundSignal], None]
+    """Tells the room something."""
+    redial: Callable[[bool], None]
+    """Replaces the relay connections; True: those that are mute."""
+    set_pace: Callable[[bool], None]
+    """Says how often to announce us in the room; True: seldom."""
+    save_roster: Callable[[], None]
+    """Has the engine's roster written soon."""
+    on_event: Callable[[MeshEvent], None]
+    """Tells local clients."""
+    wake_at: Callable[[float], None]
+    """Asks for a `handle_timer` at that monotonic second or soon after; it replaces an earlier one."""
 
 
 class ServiceHost(Protocol):

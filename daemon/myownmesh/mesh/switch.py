@@ -28,18 +28,18 @@ if TYPE_CHECKING:
 
     import msgspec
 
-    from mesh_common.events import ConnTrace, Level, MeshEvent
+    from mesh_common.events import ConnTrace, Level
     from mesh_common.views import PeerInfo
     from myownmesh.engine import Engine, EngineConfig
     from myownmesh.engine.diagnostics import Category
     from myownmesh.engine.governor import Governor
     from myownmesh.engine.moves import Move
-    from myownmesh.mesh.ports import SessionOpener
+    from myownmesh.mesh.ports import Outside, SessionOpener
     from myownmesh.protocol.capabilities import Capabilities
     from myownmesh.protocol.clock import Instant
     from myownmesh.protocol.frames import Frame
     from myownmesh.protocol.ids import Rng
-    from myownmesh.protocol.signals import InboundSignal, OutboundSignal
+    from myownmesh.protocol.signals import InboundSignal
     from myownmesh.topology.modes import TopologyMode
 
 T = TypeVar("T")
@@ -48,49 +48,18 @@ T = TypeVar("T")
 class Switch:
     """One engine with its links, calls and channels.
 
-    Commands raise `MeshError` before anything has changed. Inputs raise nothing but bugs. `now` reads the clock: frames
-    leave from callbacks that know no time.
+    Commands raise `MeshError` before anything has changed. Inputs raise nothing but bugs.
     """
 
     __slots__ = ("_links", "_now", "_pump", "_sending", "_tickets", "_waiters", "channels", "effects", "engine", "rpc")
 
-    def __init__(
-        self,
-        engine: Engine,
-        *,
-        now: Callable[[], Instant],
-        rng: Rng,
-        publish: Callable[[OutboundSignal], None],
-        redial: Callable[[bool], None],
-        set_pace: Callable[[bool], None],
-        save_roster: Callable[[], None],
-        on_event: Callable[[MeshEvent], None],
-        wake_at: Callable[[float], None],
-    ) -> None:
-        """What the switch does to the outside, all without blocking.
-
-        `publish` tells the room something, `redial` replaces the relay connections (True: those that are mute),
-        `set_pace(quiet)` says how often to announce us there, `save_roster` has `engine.roster` written soon,
-        `on_event` tells local clients. `wake_at(second)` asks for a `handle_timer` at that monotonic second or soon
-        after; it replaces an earlier one.
-        """
+    def __init__(self, engine: Engine, outside: Outside, rng: Rng) -> None:
         self.engine = engine
         """For its views. Commands and inputs go through the switch, which carries out what comes of them."""
         self.channels = Channels()
         self.rpc = Rpc(self.send, rng)
-        self._now = now
-        self.effects = Effects(
-            engine,
-            self.rpc,
-            self.channels,
-            now=now,
-            publish=publish,
-            redial=redial,
-            set_pace=set_pace,
-            save_roster=save_roster,
-            on_event=on_event,
-            wake_at=wake_at,
-        )
+        self._now = outside.now
+        self.effects = Effects(engine, self.rpc, self.channels, outside)
         """What comes of the engine's decisions; its `on_…` may be set by whoever runs this."""
         self._links = self.effects.links
         self._sending = self.effects.sending

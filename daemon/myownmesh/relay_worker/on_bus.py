@@ -18,7 +18,6 @@ from coredis.exceptions import RedisError, ResponseError
 
 from myownmesh.relay.store import RETENTION_S, STORED_BYTES, STORED_EVENTS
 from myownmesh.relay_worker.redis_server import LIMIT_S, READ_AT_ONCE, TooLong, connected
-from myownmesh.worker.loop import instant
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,15 +54,10 @@ def run_on_bus(
 async def _both(bus: Bus, loop: Loop, tick: Callable[[Instant], None], pause_s: Callable[[], float]) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(bus.run)
-        last = now = time.monotonic()
-        while not loop.is_ending:
-            with trio.move_on_after(max(0.0, last + pause_s() - now)):
+        for seconds in loop.turns(tick, pause_s):
+            with trio.move_on_after(seconds):
                 await trio.lowlevel.wait_readable(loop)
             loop.turn(0.0)
-            now = time.monotonic()
-            if now - last >= pause_s():
-                last = now
-                tick(instant())
         nursery.cancel_scope.cancel()
 
 

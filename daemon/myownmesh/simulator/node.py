@@ -11,6 +11,7 @@ from mesh_common.views import PeerStatus
 from myownmesh.engine import Engine
 from myownmesh.engine.moves import Move
 from myownmesh.mesh.effects import NEVER
+from myownmesh.mesh.ports import Outside
 from myownmesh.mesh.switch import Switch
 from myownmesh.protocol.signals import (
     Announce,
@@ -128,10 +129,8 @@ class Node:
         self.rng = world.sources.of(f"node {self.device_id}")
         self.engine = Engine(identity, NETWORK, config, self.saved, self.rng)
         self.engine.be_watched(watched=False)
-        self.switch = Switch(
-            self.engine,
+        outside = Outside(
             now=self.now,
-            rng=self.rng,
             publish=self._publish,
             redial=self._redial,
             set_pace=self._set_pace,
@@ -139,6 +138,7 @@ class Node:
             on_event=self._hear_event,
             wake_at=self._wake_at,
         )
+        self.switch = Switch(self.engine, outside, self.rng)
         self.writing = Writing(self, world.room, world.sealing)
 
     # ── life ──────────────────────────────────────────────────────────────────────────────────────────────────────────

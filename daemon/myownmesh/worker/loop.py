@@ -78,17 +78,22 @@ class Loop:
 
     def run(self, tick: Callable[[Instant], None], pause_s: Callable[[], float]) -> None:
         """Until `end`; `tick` is called once in `pause_s` seconds, which may be others after each callback."""
-        turn, monotonic = self.turn, time.monotonic
+        for seconds in self.turns(tick, pause_s):
+            self.turn(seconds)
+
+    def turns(self, tick: Callable[[Instant], None], pause_s: Callable[[], float]) -> Iterator[float]:
+        """The steps of `run` for whoever waits for other things, too: how long each turn may wait."""
+        monotonic = time.monotonic
         last = now = monotonic()
         while not self._is_ending:
-            turn(max(0.0, last + pause_s() - now))
+            yield max(0.0, last + pause_s() - now)
             now = monotonic()
             if now - last >= pause_s():
                 last = now
                 tick(instant())
 
     def turn(self, seconds: float) -> None:
-        """Call back for what is ready, or will be in so many seconds: one of the steps of `run`, for other loops."""
+        """Call back for what is ready, or will be in so many seconds."""
         watched = self._watched
         found = [(each, events, watched[each]) for each, events in self._poller.poll(seconds)]
         for descriptor, events, entry in found:
@@ -100,10 +105,6 @@ class Loop:
     def fileno(self) -> int:
         """A descriptor that is ready to be read when a turn has something to do."""
         return self._poller.fileno()
-
-    @property
-    def is_ending(self) -> bool:
-        return self._is_ending
 
 
 def best_poller() -> Poller:

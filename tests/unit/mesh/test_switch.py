@@ -32,6 +32,7 @@ from myownmesh.engine.moves import Move
 from myownmesh.engine.waiting import SHUT_DOWN
 from myownmesh.mesh.errors import DoesNotFit, MeshError, NetworkLeft, NotLinked
 from myownmesh.mesh.link import MAX_AHEAD_BYTES, NOT_OPEN, SEND_TIMEOUT_S, TIMED_OUT
+from myownmesh.mesh.ports import Outside
 from myownmesh.mesh.rpc import NETWORK_DOWN
 from myownmesh.mesh.rpc import TIMED_OUT as CALL_TIMED_OUT
 from myownmesh.mesh.switch import Switch
@@ -105,10 +106,8 @@ class Desk:
         self.wakes: list[float] = []
         self.sessions: list[FakeSession] = []
         self.on_event: Callable[[], None] = lambda: None
-        self.switch = Switch(
-            cast("Engine", self.engine),
+        outside = Outside(
             now=lambda: Instant(self.mono, round(self.mono * 1000)),
-            rng=random.Random(1),
             publish=self.did.append,
             redial=lambda if_mute: self.did.append("ask the relays" if if_mute else "redial"),
             set_pace=lambda quiet: self.did.append(f"pace quiet={quiet}"),
@@ -116,6 +115,7 @@ class Desk:
             on_event=self._event,
             wake_at=self.wakes.append,
         )
+        self.switch = Switch(cast("Engine", self.engine), outside, random.Random(1))
         if start:
             self.start()
 
