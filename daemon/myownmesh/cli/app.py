@@ -13,7 +13,7 @@ from mesh_common.client.errors import ControlError
 from mesh_common.groups import unwrapped
 from mesh_common.streams import words
 from myownmesh.cli.errors import CliError
-from myownmesh.cli.groups import HELP_OPTIONS, Group
+from myownmesh.cli.groups import HELP_OPTIONS, AsJson, Group
 from myownmesh.store.errors import StoreError, os_error_text
 from myownmesh.updates.errors import UpdateError
 
@@ -75,7 +75,7 @@ def serve() -> None:
 
 @app.command(name="version")
 def version_details(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
     self_test: Annotated[
         bool, typer.Option("--self-test", help="Also open, restart and close a WebRTC link to this program itself.")
     ] = False,
@@ -89,7 +89,7 @@ def version_details(
 @app.command(
     epilog="Exit status: 0 everything works, 4 a part of it, 5 nothing, 1 it could not look; three seconds at most."
 )
-def netcheck(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def netcheck(as_json: AsJson = False) -> None:
     """Look what lets other devices be met and reached from here: UDP, NAT, servers, clock, multicast (docs/lan.md)."""
     from myownmesh.cli.netcheck import netcheck as look
 

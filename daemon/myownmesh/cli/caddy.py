@@ -11,9 +11,9 @@ from myownmesh.caddy.caddyfile import managed, normalised
 from myownmesh.caddy.machine import Machine
 from myownmesh.caddy.swap import Swap
 from myownmesh.caddy.tools import CaddyError, Programs
-from myownmesh.cli.caddy_base import AsJson, DryRun, File, carry_out, file_of
+from myownmesh.cli.caddy_base import DryRun, File, carry_out, file_of
 from myownmesh.cli.errors import CliError
-from myownmesh.cli.groups import group
+from myownmesh.cli.groups import AsJson, group
 from myownmesh.cli.output import write_line
 
 app = group("The Caddy before this device's hosted services; `install caddy` puts it there.")

@@ -40,7 +40,6 @@ RESOLVE_S: Final = 10.0
 File = Annotated[
     Path | None, typer.Option("--caddyfile", metavar="FILE", help="Caddy's file, where it is not at its usual place.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 
 

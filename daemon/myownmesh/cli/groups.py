@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 import typer.main
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 HELP_OPTIONS = {"help_option_names": ["--help", "-h"]}
 """Both spellings, at every level below too."""
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+"""The option of every command that answers programs, too."""
 
 
 class Group(TyperGroup):

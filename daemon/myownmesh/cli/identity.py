@@ -11,7 +11,7 @@ import typer
 from mesh_common.streams import words
 from myownmesh.cli.client import NoDaemon, request
 from myownmesh.cli.errors import CliError
-from myownmesh.cli.groups import group
+from myownmesh.cli.groups import AsJson, group
 from myownmesh.cli.output import write_line
 from myownmesh.store.errors import StoreError
 from myownmesh.store.paths import Home
@@ -23,7 +23,7 @@ app = group("This device's identity.")
 
 
 @app.command()
-def show(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def show(as_json: AsJson = False) -> None:
     """Print device id, public key and label; creates the identity if there is none."""
     from myownmesh.protocol.ids import display_id
     from myownmesh.store.identity_file import load_or_create_identity

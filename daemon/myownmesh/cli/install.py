@@ -9,9 +9,9 @@ import typer
 from myownmesh.caddy.caddyfile import merged
 from myownmesh.caddy.machine import MANAGERS, MODULE
 from myownmesh.caddy.plan import wanted
-from myownmesh.cli.caddy_base import AsJson, DryRun, File, OwnServices, carry_out, file_of, first_ipv4
+from myownmesh.cli.caddy_base import DryRun, File, OwnServices, carry_out, file_of, first_ipv4
 from myownmesh.cli.errors import CliError
-from myownmesh.cli.groups import group
+from myownmesh.cli.groups import AsJson, group
 from myownmesh.cli.output import write_line
 
 app = group("Programs before this device's hosted services.")

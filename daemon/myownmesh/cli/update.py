@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from mesh_common.version import VERSION
 from myownmesh.cli.errors import CliError
-from myownmesh.cli.groups import group
+from myownmesh.cli.groups import AsJson, group
 from myownmesh.cli.output import write_line
 from myownmesh.store.errors import StoreError
 from myownmesh.store.paths import Home
@@ -26,14 +26,13 @@ if TYPE_CHECKING:
 
 app = group("Update this program; without a command, to the newest release now, whatever the policy.")
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 NEXT_START = "It runs from the daemon's next start on."
 
 
 @app.callback(invoke_without_command=True, no_args_is_help=False)
 def update(
     context: typer.Context,
-    as_json: Json = False,
+    as_json: AsJson = False,
     force: Annotated[bool, typer.Option("--force", help="Also a version that was here and did not work.")] = False,
 ) -> None:
     """Fetch, verify and put in the newest release."""
@@ -55,7 +54,7 @@ def update(
 
 @app.command()
 def check(
-    as_json: Json = False,
+    as_json: AsJson = False,
     progress: Annotated[bool, typer.Option("--progress", help="Say on stderr how far a download is, as JSON.")] = False,
 ) -> None:
     """Look at the release feed now; fetch and verify what is permitted."""
@@ -67,7 +66,7 @@ def check(
 
 
 @app.command()
-def apply(as_json: Json = False) -> None:
+def apply(as_json: AsJson = False) -> None:
     """Put in what is fetched and verified."""
     applied = _updater("none").apply()
     if as_json:
@@ -77,7 +76,7 @@ def apply(as_json: Json = False) -> None:
 
 
 @app.command()
-def rollback(as_json: Json = False) -> None:
+def rollback(as_json: AsJson = False) -> None:
     """Bring the version before this one back, and never take this one again by itself."""
     left, back = _updater("none").roll_back()
     if as_json:
@@ -87,7 +86,7 @@ def rollback(as_json: Json = False) -> None:
 
 
 @app.command()
-def status(as_json: Json = False) -> None:
+def status(as_json: AsJson = False) -> None:
     """What runs, what is set, what is staged."""
     from myownmesh.updates.report import status as look
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import trio
 
-from mesh_common.views import RelayedTraffic
+from mesh_common.views import TurnReport
 from myownmesh.mesh.errors import MeshError
 
 if TYPE_CHECKING:
@@ -50,9 +50,9 @@ def activity(mesh: Mesh) -> Activity:
     """As it is now."""
     networks = mesh.networks()
     moved = sum(lane.bytes for each in networks for lane in (each.traffic.app_tx, each.traffic.app_rx))
-    relayed = getattr(mesh.services_report().turn, "relayed", None)
-    if isinstance(relayed, RelayedTraffic):
-        moved += relayed.bytes_up + relayed.bytes_down
+    turn = mesh.services_report().turn
+    if isinstance(turn, TurnReport) and turn.relayed is not None:
+        moved += turn.relayed.bytes_up + turn.relayed.bytes_down
     return Activity(
         under_way=sum(network.under_way for network in networks),
         queued_bytes=max((network.most_queued_bytes for network in networks), default=0),

@@ -9,9 +9,12 @@ import select
 import selectors
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from myownmesh.protocol.clock import Instant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
