@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from myownmesh.protocol.frames import Frame
     from myownmesh.protocol.transitions import Variant
-    from support.reference_peer import ReferencePeer
+    from support.reference_peer import ReferencePeer, StockLink
 
 HEARD: Final = ("roster_entries", "roster_request", "network_state", "network_state_propose", "network_state_ack")
 DROPPED_AFTER_S: Final = 0.4
@@ -136,4 +136,9 @@ class GovernedPeer:
     def _deny(self) -> None:
         """An evicted device gets the proof, and then its link ends (spec 02 §15.2)."""
         self._send(*self.mind.denial())
-        asyncio.get_running_loop().call_later(DROPPED_AFTER_S, self.peer.drop)
+        asyncio.get_running_loop().call_later(DROPPED_AFTER_S, self._drop, self.peer.link)
+
+    def _drop(self, denied: StockLink | None) -> None:
+        """The link that was denied ends, not one that was dialled meanwhile."""
+        if self.peer.link is denied:
+            self.peer.drop()
