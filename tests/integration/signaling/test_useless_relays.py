@@ -208,8 +208,10 @@ async def test_one_useless_relay_beside_one_that_serves_is_a_note() -> None:
     async with relay_server() as server, hostile_relay(relay(scripts.verdicts("blocked: no"))) as useless:
         device = new_device(1, useless, url_of(server))
         async with running(device):
-            await eventually(lambda: [each.name for each in findings(device)] == ["relay_trouble", "healthy"])
-            assert f"{useless} is refusing: blocked: no" in findings(device)[0].text
+            await eventually(lambda: {each.standing.state for each in device.signaling.report()} == {"up", "refusing"})
+            note, healthy = findings(device)
+            assert (note.name, healthy.name) == ("relay_trouble", "healthy")
+            assert f"{useless} is refusing: blocked: no" in note.text
 
 
 async def test_the_trace_tells_of_a_refusal_once_and_of_its_end() -> None:
