@@ -244,8 +244,9 @@ class Cluster(News):
     # ── time ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def next_timer(self) -> float:
-        """When there is something to be done at the latest."""
-        return min(self._beat_at, self._counts_at) if self._counts else self._beat_at
+        """When `handle_timer` has something to do at the latest: leases are looked at as often as relays are heard."""
+        look_at = self._looked_at + BEAT_S
+        return min(look_at, self._counts_at) if self._counts else look_at
 
     def next_beat(self) -> float:
         return self._beat_at

@@ -324,3 +324,13 @@ def test_when_something_is_due() -> None:
     assert a.cluster.next_timer() == a.cluster.next_beat() == BEAT_S
     a.connect("somebody")
     assert a.cluster.next_timer() < BEAT_S
+
+
+def test_while_the_bus_is_away_nothing_is_due_at_every_moment() -> None:
+    """Else the relay would ask itself without pause, and spend a processor on it."""
+    a, _ = pair()
+    a.cluster.parted("no answer")
+    a.connect("somebody")
+    for now in (3 * BEAT_S, 60.0):
+        a.cluster.handle_timer(now, WALL_S)
+        assert a.cluster.next_timer() == now + BEAT_S
