@@ -34,10 +34,11 @@ class IdText:
     @classmethod
     def of(cls, ids: Iterable[str]) -> Self | None:
         """The text of these ids; None where they are not all of one length."""
-        found = sorted(device_id.encode() for device_id in ids)
-        if any(len(device_id) != ID_BYTES for device_id in found):
+        found = sorted(ids)  # before they are bytes: of ten thousand that takes a third of the time
+        text = "|".join([*found, ""])
+        if not text.isascii() or not {ID_BYTES}.issuperset(map(len, found)):
             return None
-        return cls(BEFORE_IDS + b"|".join([*found, b""]))
+        return cls(BEFORE_IDS + text.encode())
 
     def changed(self, came: Collection[str], gone: Collection[str]) -> Self | None:
         """The text after these came and those went, as far as they are not in it or out of it anyway; None for an id

@@ -57,6 +57,13 @@ def test_one_row_that_comes_or_goes_copies_no_others() -> None:
         more["device3"]
 
 
+def test_many_that_come_take_hold_of_no_row_one_by_one() -> None:
+    rows = Rows(Untouched({entry(number).device_id: entry(number) for number in range(MANY)})).changed([], ["device3"])
+    more = rows.changed([entry(MANY + number) for number in range(MANY)], ["device4"])
+    assert len(more) == 2 * MANY - 2
+    assert [*more][:4] == ["device0", "device1", "device2", "device5"]
+
+
 def test_equal_rows_are_equal_however_they_came() -> None:
     rows = rows_of(entry(number) for number in range(MANY + 1))
     late = rows_of(entry(number) for number in range(MANY)).changed([entry(MANY)])
