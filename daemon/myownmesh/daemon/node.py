@@ -19,7 +19,7 @@ from myownmesh.control.server import ControlServer
 from myownmesh.control.socket_file import ControlSocketError
 from myownmesh.daemon import conn_trace, logs
 from myownmesh.daemon.anew import begin_anew
-from myownmesh.daemon.descriptors import raise_limit, share_for_clients
+from myownmesh.daemon.descriptors import WANTED, share_for_clients
 from myownmesh.daemon.lifeline import wait_for_end
 from myownmesh.daemon.webrtc import WebRtc
 from myownmesh.mesh import clock
@@ -36,6 +36,7 @@ from myownmesh.signaling.sources import RelaySources
 from myownmesh.signaling.timepiece import Timepiece
 from myownmesh.transport.guest import host_loop
 from myownmesh.updates.service import Updates
+from myownmesh.worker.descriptors import raise_limit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -79,7 +80,7 @@ class Node:
         """Why there was no start, once `run` has returned; None after an orderly life."""
         self.begins_anew = False
         """Another daemon is to follow in this process, once `run` has returned."""
-        self._descriptors = raise_limit()
+        self._descriptors = raise_limit(WANTED)
         self._config = config
         self._supervision = supervision
         self._instance = instance

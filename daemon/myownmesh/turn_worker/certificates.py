@@ -31,9 +31,8 @@ class Certificates:
         stamps = self._stamps()
         if stamps == self._seen:
             return
-        self._seen = stamps
         try:
-            self.context, self.problem = self._read(), None
+            self.context, self._seen, self.problem = self._read(), stamps, None
         except BadCertificate as error:
             self.problem = f"{error.strerror}; the certificate from before is still in use"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import ipaddress
 import socket
@@ -20,6 +19,7 @@ TRIES: Final = 8
 _EVEN_TRIES: Final = 40
 """For an even port: every other one that the system gives is, and no client is to hear that there was none."""
 MOST_ADDRESSES: Final = 64
+ANYWHERE: Final = "0.0.0.0"
 
 
 class Datagrams:
@@ -78,22 +78,14 @@ def window(first: int, last: int) -> range:
     return range(first, max(first, last) + 1) if first else range(0)
 
 
-def relay_bind(told: str) -> str:
-    """Where relay ports are opened, for the IPv4 address that clients are told: there, if it is this machine's.
+def open_relay(ports: Sequence[int], *, even: bool, told: str = ANYWHERE) -> socket.socket | None:
+    """A socket on the first of these ports that is free; any of the system's when there are none; None without one.
 
-    On every address, packets would leave from whichever the route prefers, and peers drop what comes from another one
-    than the relayed address. A router's address cannot be bound, and from loopback no other machine is reached.
+    `told` is the IPv4 address that clients are told, and the relay is there, if it is this machine's: from everywhere,
+    packets would leave from whichever address the route prefers, and peers drop what comes from another one than the
+    relayed address. A router's address cannot be bound, and from loopback no other machine is reached.
     """
-    if not ipaddress.ip_address(told).is_loopback:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
-            probe.bind((told, 0))
-            return told
-    return "0.0.0.0"
-
-
-def open_relay(ports: Sequence[int], *, even: bool, host: str = "0.0.0.0") -> socket.socket | None:
-    """A socket on the first of these ports that is free at `host`; any of the system's when there are none; None
-    without one."""
+    hosts = (ANYWHERE,) if ipaddress.ip_address(told).is_loopback else (told, ANYWHERE)
     for port in ports or (0,) * _EVEN_TRIES:
         if even and port % 2:
             continue
@@ -101,14 +93,22 @@ def open_relay(ports: Sequence[int], *, even: bool, host: str = "0.0.0.0") -> so
             relay = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         except OSError:  # no descriptor left
             return None
-        try:
-            relay.bind((host, port))
-        except OSError:
-            relay.close()
-            continue
-        if even and relay.getsockname()[1] % 2:
+        if not _bind(relay, hosts, port) or (even and relay.getsockname()[1] % 2):
             relay.close()
             continue
         relay.setblocking(False)
         return relay
     return None
+
+
+def _bind(relay: socket.socket, hosts: Sequence[str], port: int) -> bool:
+    """Whether it could be bound at the first of these addresses that this machine has."""
+    for host in hosts:
+        try:
+            relay.bind((host, port))
+        except OSError as error:
+            if error.errno != errno.EADDRNOTAVAIL:
+                return False
+        else:
+            return True
+    return False

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import sys
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,7 +21,8 @@ from myownmesh.turn.server import TurnServer
 from myownmesh.turn_worker import messages, sockets
 from myownmesh.turn_worker.bursts import Burst
 from myownmesh.turn_worker.certificates import Certificates
-from myownmesh.turn_worker.streams import Stream, Streams
+from myownmesh.turn_worker.streams import MOST, Stream, Streams
+from myownmesh.worker.descriptors import raise_limit
 from myownmesh.worker.loop import Loop, instant
 from myownmesh.worker.messages import (
     CHUNK_BYTES,
@@ -48,6 +50,8 @@ LOOK_AGAIN: Final = 8
 """Callbacks with a single datagram, after which `NO_SECOND` ask for no other one."""
 NO_SECOND: Final = 32
 IDLE_TICK_S: Final = 5.0
+OWN_DESCRIPTORS: Final = 128
+"""For the sockets that all clients come to, one for each address, and what else a process has open."""
 
 
 class Worker:
@@ -102,7 +106,7 @@ class Worker:
             at = self._cursor % len(window)
             window = [*window[at:], *window[:at]]
         assert self._job.turn is not None
-        made = sockets.open_relay(window, even=even, host=sockets.relay_bind(self._job.turn.public_ip))
+        made = sockets.open_relay(window, even=even, told=self._job.turn.public_ip)
         if made is None:
             return None
         port: int = made.getsockname()[1]
@@ -193,7 +197,8 @@ class Worker:
         if self._turn is not None:
             self._turn.sweep(now)
         if now.mono - self._looked >= IDLE_TICK_S - 0.1:
-            self._look_around()
+            with suppress(OSError):  # no descriptor left to ask with: as it was, until the next time
+                self._look_around()
         self._report()
 
     _looked = 0.0
@@ -285,6 +290,7 @@ def main() -> int:
     commands, reports = sys.stdin.fileno(), sys.stdout.fileno()
     text, begun = first_line(commands)
     job = messages.read_job(text)
+    raise_limit(job.limits.allocations + MOST + OWN_DESCRIPTORS)  # the daemon's, which is inherited, is lower
     os.set_blocking(reports, False)
     try:
         worker = Worker(job, partial(say, reports))

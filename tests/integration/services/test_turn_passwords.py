@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import stat
 from typing import TYPE_CHECKING, Any
 
 import trio
 
-from myownmesh.turn import stun
-from myownmesh.turn.credentials import long_term_key
 from support.daemons import PATIENCE_S, daemon, host_relay, network_record
+from support.turn_client import TurnClient
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,25 +63,8 @@ def allocate(credential: dict[str, Any]) -> tuple[socket.socket, int | None]:
     """A socket, and what the server says of the password: no code is an allocation."""
     host, _, port = credential["urls"][0].removeprefix("turn:").rpartition(":")
     client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    client.settimeout(PATIENCE_S)
     client.connect((host, int(port)))
-    udp = (stun.A_TRANSPORT, bytes((17, 0, 0, 0)))
-
-    def asked(attributes: list[tuple[int, bytes]], key: bytes | None) -> stun.Message:
-        client.send(stun.encode(stun.ALLOCATE, os.urandom(12), attributes, key=key))
-        answer = stun.decode(client.recv(2000))
-        assert answer is not None
-        return answer
-
-    challenge = asked([udp], None)
-    realm, nonce = challenge.get(stun.A_REALM), challenge.get(stun.A_NONCE)
-    assert realm is not None
-    assert nonce is not None
-    name = credential["username"]
-    key = long_term_key(name, realm.decode(), credential["credential"])
-    who = [(stun.A_USERNAME, name.encode()), (stun.A_REALM, realm), (stun.A_NONCE, nonce)]
-    refused = asked([udp, *who], key).get(stun.A_ERROR)
-    return client, None if refused is None else refused[2] * 100 + refused[3]
+    return client, TurnClient(client, credential["username"], credential["credential"]).allocate()
 
 
 async def test_a_member_gets_a_password_and_loses_what_it_has_when_it_is_removed(tmp_path: Path) -> None:

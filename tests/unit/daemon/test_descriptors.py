@@ -6,7 +6,8 @@ import resource
 
 import pytest
 
-from myownmesh.daemon.descriptors import CLIENTS_AT_MOST, WANTED, raise_limit, share_for_clients
+from myownmesh.daemon.descriptors import CLIENTS_AT_MOST, WANTED, share_for_clients
+from myownmesh.worker.descriptors import raise_limit
 
 UNLIMITED = resource.RLIM_INFINITY
 
@@ -28,7 +29,7 @@ def test_the_limit_is_raised_as_far_as_is_useful(
     asked: list[tuple[int, int]] = []
     monkeypatch.setattr(resource, "getrlimit", lambda _: (soft, hard))
     monkeypatch.setattr(resource, "setrlimit", lambda _, limits: asked.append(limits))
-    assert raise_limit() == after
+    assert raise_limit(WANTED) == after
     assert asked == ([(after, hard)] if soft not in (after, UNLIMITED) else [])
 
 
@@ -38,7 +39,7 @@ def test_a_system_that_refuses_leaves_what_there_is(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(resource, "getrlimit", lambda _: (256, UNLIMITED))
     monkeypatch.setattr(resource, "setrlimit", refuse)
-    assert raise_limit() == 256
+    assert raise_limit(WANTED) == 256
 
 
 def test_clients_leave_half_to_the_mesh() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
 import os
 from typing import TYPE_CHECKING
 
@@ -54,3 +56,24 @@ def test_what_is_said_behind_the_job_is_heard_however_it_is_cut(at_once: int, mo
         ("expel", ("alice",)),
         ("expel", ("bob",)),
     ]
+
+
+def test_without_a_descriptor_to_look_around_with_it_serves_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    commands, daemon = os.pipe()
+    looks = itertools.count(1)
+
+    def addresses() -> frozenset[str]:
+        look = next(looks)
+        if look == 5:
+            os.close(daemon)
+        if look > 2:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return frozenset({HERE})
+
+    monkeypatch.setattr("myownmesh.turn_worker.worker.machine_addresses", addresses)
+    monkeypatch.setattr("myownmesh.turn_worker.worker.IDLE_TICK_S", 0.0)
+    try:
+        Worker(JOB, lambda _: None).run(commands)  # it ends with the pipe
+    finally:
+        os.close(commands)
+    assert next(looks) > 5

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import socket
 from typing import Any
 
 import pytest
 
 from myownmesh.transport.interfaces import machine_addresses
-from myownmesh.turn_worker.sockets import open_relay, relay_bind, window
+from myownmesh.turn_worker.sockets import open_relay, window
 from support import vectors
 
 
@@ -49,9 +51,20 @@ def test_a_window_that_is_used_up_gives_nothing() -> None:
 def test_packets_leave_from_the_address_that_clients_are_told() -> None:
     mine = next((each for each in machine_addresses() if "." in each and not each.startswith("127.")), None)
     if mine is not None:  # a machine may have none
-        assert relay_bind(mine) == mine
-        relay = open_relay((), even=False, host=relay_bind(mine))
+        relay = open_relay((), even=False, told=mine)
         assert relay is not None
         with relay:
             assert relay.getsockname()[0] == mine
-    assert relay_bind("192.0.2.200") == relay_bind("127.0.0.1") == "0.0.0.0", "a router's, and one for tests"
+    for elsewhere in ("192.0.2.200", "127.0.0.1"):  # a router's, and one for tests
+        relay = open_relay((), even=False, told=elsewhere)
+        assert relay is not None
+        with relay:
+            assert relay.getsockname()[0] == "0.0.0.0"
+
+
+def test_without_a_descriptor_there_is_no_relay(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(socket, "socket", none_left)
+    assert open_relay((), even=False, told="192.0.2.200") is None
