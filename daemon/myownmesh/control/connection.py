@@ -277,6 +277,9 @@ class Connection:
             request = decode(line)
         except ParseError as error:
             return answers.failure(f"parse: {error}")
+        except (ImportError, OSError) as error:
+            log.warning("a request cannot be read yet: %s", error)  # no descriptor left, for one
+            return answers.failure(f"this daemon cannot load what the request needs: {error}; try again")
         try:
             if isinstance(request, Deferred):
                 reply = Reply()

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import reduce
 from itertools import islice
-from operator import or_
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from myownmesh.control.catalogue import SERVED
 from myownmesh.control.ops import OPS
-from myownmesh.control.quick import judge_of
+from myownmesh.control.quick import Judge, judge_of
 from myownmesh.control.request import Request
 from myownmesh.protocol.json_words import JsonError, unknown_variant
 from myownmesh.protocol.schema import read_tag, shape
@@ -30,6 +28,8 @@ if TYPE_CHECKING:
     from myownmesh.protocol.strict_json import Members
 
 _OP_VALUE: Final = re.compile(rb'"op"\s*:\s*(?:"(?:[^"\\]|\\.)*+"|[^\s,}\]"]*)')
+
+_PLAIN_OP: Final = re.compile(rb'"op"\s*:\s*"([a-z0-9_]+)"')
 
 _OP_WITHIN, _OPS_TRIED = 65536, 4
 """Where an op is looked for in a line that is no JSON: honest clients write it first."""
@@ -44,19 +44,45 @@ Decoder = Callable[[bytes], Request]
 
 
 def decoder(served: Mapping[str, type[Request]]) -> Decoder:
-    """The decoder for a catalogue of requests by op."""
-    judges = {cls: judge for cls in served.values() if (judge := judge_of(cls)) is not None}
-    parse: Callable[[bytes], Request] = msgspec.json.Decoder(reduce(or_, judges)).decode
+    """The decoder for a catalogue of requests by op. What reads an op in one step is made when it first comes."""
+    quick: dict[bytes, _Quick | None] = {}
     careful = careful_decoder(served)
 
     def decode(line: bytes) -> Request:
+        match = _PLAIN_OP.search(line)
+        if match is None:
+            return careful(line)
+        op = match[1]
+        try:
+            way = quick[op]
+        except KeyError:
+            cls = served.get(op.decode())
+            if cls is None:
+                return careful(line)
+            way = quick[op] = _quick(cls)
+        if way is None:
+            return careful(line)
+        parse, judge = way
         try:
             request = parse(line)
         except (msgspec.DecodeError, RecursionError):
             return careful(line)
-        return request if judges[type(request)](line, request) else careful(line)
+        return request if judge(line, request) else careful(line)
 
     return decode
+
+
+_Quick = tuple[Callable[[bytes], Request], Judge]
+
+
+class _NoOp(msgspec.Struct, tag_field="op", tag=""):
+    """Makes a union of one class: alone, msgspec would take an object without an op for it."""
+
+
+def _quick(cls: type[Request]) -> _Quick | None:
+    """What reads a line of an op in one step, and judges the result; None for an op that is always read carefully."""
+    judge = judge_of(cls)
+    return None if judge is None else (msgspec.json.Decoder(cls | _NoOp).decode, judge)
 
 
 def careful_decoder(served: Mapping[str, type[Request]]) -> Decoder:

@@ -10,7 +10,8 @@ from msgspec import Raw
 from mesh_common import answers
 from myownmesh.control.answers import success
 from myownmesh.control.governance_reports import bare
-from myownmesh.control.request import KEEP_ALL, Kept, Task
+from myownmesh.control.keep import KEEP_ALL, Kept
+from myownmesh.control.request import Task
 from myownmesh.mesh.replacing import replace
 from myownmesh.protocol.ids import display_id
 

@@ -14,7 +14,8 @@ import trio
 from mesh_common import answers
 from myownmesh.control.answers import success
 from myownmesh.control.governance_reports import bare, outlook_row
-from myownmesh.control.request import KEEP_ALL, Kept, Task
+from myownmesh.control.keep import KEEP_ALL, Kept
+from myownmesh.control.request import Task
 from myownmesh.governance.foresight import outlook
 from myownmesh.governance.state_file import shown
 from myownmesh.governance.telling import Names

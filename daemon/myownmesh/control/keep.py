@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 from myownmesh.governance.succession import Keep
 from myownmesh.protocol.ids import BadDeviceId, parse_device_id
 from myownmesh.protocol.json_words import JsonError
+from myownmesh.protocol.schema import ReadBy
 from myownmesh.protocol.strict_json import python_value
 
 if TYPE_CHECKING:
@@ -31,3 +32,8 @@ def read_keep(value: Raw) -> Keep:
     if isinstance(before, int) and not isinstance(before, bool) and 0 <= before < _U64:
         return Keep(before=before)
     raise JsonError('keep: expected "all", "none", a list of device ids or {"before": seconds}')
+
+
+Kept = Annotated[Keep, ReadBy(read_keep)]
+"""Which admits of an authority that goes are signed anew: all, none, those of some devices, or those before a time."""
+KEEP_ALL: Final = Keep()

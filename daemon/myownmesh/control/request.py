@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 from msgspec import Struct
 
 from myownmesh.control.client_id import read_client_id
-from myownmesh.control.keep import read_keep
-from myownmesh.governance.succession import Keep
 from myownmesh.protocol.json_words import JsonError
 from myownmesh.protocol.schema import U64, ReadBy, tag_by_name
 
@@ -31,10 +29,6 @@ ClientId = Annotated[int, ReadBy(read_client_id)]
 """Number of an event connection; ``c<number>`` on the wire."""
 
 Milliseconds = U64
-
-Kept = Annotated[Keep, ReadBy(read_keep)]
-"""Which admits of an authority that goes are signed anew: all, none, those of some devices, or those before a time."""
-KEEP_ALL: Final = Keep()
 
 
 def check_size(value: Raw) -> None:

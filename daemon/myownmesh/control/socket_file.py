@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import shutil
 import socket
 import stat
 import sys
@@ -118,6 +117,8 @@ def _listen(path: Path, policy: PeerPolicy) -> BoundSocket:
 
 
 def _hand_to_group(path: Path, group: str) -> None:
+    import shutil  # most sockets are one user's
+
     try:
         shutil.chown(path, group=group)
         path.chmod(0o660)

@@ -27,7 +27,6 @@ from myownmesh.mesh.addresses import address_problems
 from myownmesh.mesh.channels import SERVICES
 from myownmesh.mesh.mesh import Mesh
 from myownmesh.mesh.rooms import rooms
-from myownmesh.services.forwarding import Forwarding
 from myownmesh.services.host import Services
 from myownmesh.services.roles import hosted_roles
 from myownmesh.signaling.lan_access import lan_access
@@ -48,6 +47,7 @@ if TYPE_CHECKING:
     from myownmesh.daemon.updating import Updating
     from myownmesh.identity import Identity
     from myownmesh.mesh.network import Network
+    from myownmesh.services.forwarding import Forwarding
     from myownmesh.services.turn_desk import TurnDesk
     from myownmesh.store import Store
     from myownmesh.store.config import MeshConfig
@@ -93,7 +93,8 @@ class Node:
             version=VERSION,
             roles=hosted_roles(compat=lambda: config.compat, turn_desk=self._turn_desk),
         )
-        self._forwarding = Forwarding(lambda: self._services.config.relay)
+        self._forwarding: Forwarding | None = None
+        """Carries frames between members, from the first network on."""
         self._store = store
         self._desk: TurnDesk | None = None
         """Hands out passwords once this device has hosted TURN."""
@@ -249,6 +250,10 @@ class Node:
                 self._desk.heard(network, device_id, payload)
 
         network.listen(SERVICES, heard)  # ends with the network
+        if self._forwarding is None:
+            from myownmesh.services.forwarding import Forwarding
+
+            self._forwarding = Forwarding(lambda: self._services.config.relay)
         self._forwarding.serve(network)
 
     def _second_name(self) -> DefaultLink | None:

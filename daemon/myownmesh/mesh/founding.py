@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from myownmesh.governance.rules import Rules
 from myownmesh.mesh.errors import MeshError
 
 if TYPE_CHECKING:
@@ -19,4 +18,6 @@ def check_founder(record: NetworkConfig) -> None:
 
 def judges_anew(old: NetworkConfig, new: NetworkConfig) -> bool:
     """Whether what is signed has to be judged again after such a change."""
+    from myownmesh.governance.rules import Rules  # with the first network
+
     return new.founder != old.founder or Rules.of(new.compat) != Rules.of(old.compat)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import attrs
@@ -13,11 +13,9 @@ from msgspec.structs import replace
 from mesh_common.views import PeerStatus
 from myownmesh.engine.moves import Move
 from myownmesh.engine.timing import HEARTBEAT_INTERVAL_S, LEAVE_FLUSH_S
-from myownmesh.governance.checkup import Surroundings
 from myownmesh.mesh import clock
 from myownmesh.mesh.addresses import check_addresses, check_public_url
 from myownmesh.mesh.adverts import merge, own_relay
-from myownmesh.mesh.custody import Custody
 from myownmesh.mesh.danger import Danger
 from myownmesh.mesh.delays import Delays
 from myownmesh.mesh.errors import MeshError, NetworkLeft
@@ -35,9 +33,11 @@ if TYPE_CHECKING:
 
     from mesh_common.events import MeshEvent
     from mesh_common.views import ServicesReport
+    from myownmesh.governance.checkup import Surroundings
     from myownmesh.governance.history import Arrival
     from myownmesh.identity import Identity
     from myownmesh.invitations.book import Accepted
+    from myownmesh.mesh.custody import Custody
     from myownmesh.mesh.network import Network
     from myownmesh.mesh.ports import ServiceHost, SignalingFactory
     from myownmesh.netwatch.pace import Change
@@ -83,7 +83,6 @@ class Mesh:
         self.on_network_added = self._networks.on_added
         self.on_network_removed = self._networks.on_removed
         self._store = store
-        self.custody = Custody(store, lambda: (each.config for each in self._networks), lambda: self.identity.label)
         self.danger = Danger(store, self._networks, lambda: identity.device_id)
         self._signaling = signaling
         self._services = services
@@ -98,6 +97,13 @@ class Mesh:
         """Of the heartbeat: measured by timers that are there anyway."""
         self._outage: Change | None = None
         """This machine has no network."""
+
+    @cached_property
+    def custody(self) -> Custody:
+        """The locks on what this device signs."""
+        from myownmesh.mesh.custody import Custody  # with the first network
+
+        return Custody(self._store, lambda: (each.config for each in self._networks), lambda: self.identity.label)
 
     # ── life ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -177,6 +183,8 @@ class Mesh:
 
     def around(self, network: Network) -> Surroundings:
         """What a look at a network's governance has to know beside what is signed."""
+        from myownmesh.governance.checkup import Surroundings  # most daemons are never asked
+
         skew = self.clock_skew()
         ahead_s = 0.0 if skew is None else skew.ahead_ms / 1000
         return Surroundings(network.rostered(), network.linked_v038, ahead_s, network.left_behind)

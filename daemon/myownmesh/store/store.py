@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import shutil
 import time
 from typing import TYPE_CHECKING
 
 from mesh_common.client.address import pinned_socket
 from mesh_common.files import remove_leftovers
-from myownmesh.store import config_file, governance_files, identity_file, invites_file, roster_file
+from myownmesh.store import config_file, identity_file, roster_file
 from myownmesh.store.errors import StoreError, os_error_text
 from myownmesh.store.files import atomic_write, private_directory, tighten, tighten_file
 from myownmesh.store.locks import Held, take
@@ -85,6 +84,8 @@ class Store:
         """
         tighten(self.home.root, passers_by=0o011 if everyone else 0o010 if group else 0)
         if group is not None:
+            import shutil  # most directories are one user's
+
             with contextlib.suppress(LookupError, OSError):
                 shutil.chown(self.home.root, group=group)
         if self.home.secrets.is_dir():
@@ -142,22 +143,32 @@ class Store:
 
     def open_governance(self, network_id: str) -> GovernanceFiles:
         """What is on the disk of a network's signed governance, by its normalised id, not looked into yet."""
+        from myownmesh.store import governance_files  # with the first network
+
         return governance_files.open_files(self.home, network_id)
 
     def save_governance(self, network_id: str, book: Governance) -> None:
         """Write what a device holds of a network's governance: the pin, then the state; both are on disk then."""
+        from myownmesh.store import governance_files  # with the first network
+
         governance_files.save_book(self.home, network_id, book)
 
     def read_audit(self, network_id: str) -> dict[bytes, Arrival]:
         """How what is signed in a network first came to this device, by the entries' keys."""
+        from myownmesh.store import governance_files  # with the first network
+
         return governance_files.read_audit(self.home, network_id)
 
     def append_audit(self, network_id: str, lines: Sequence[bytes]) -> None:
         """Write down what was signed in a network, as this device saw it: one JSON object a line."""
+        from myownmesh.store import governance_files  # with the first network
+
         governance_files.append_audit(self.home, network_id, lines)
 
     def load_invites(self, network_id: str) -> Book:
         """The invitations of a network; an absent or corrupt file has none, one of a later release is an error."""
+        from myownmesh.store import invites_file  # with the first network
+
         return invites_file.load_book(self.home, network_id)
 
     def add_accepted(self, network_id: str, taken: Accepted, now: int) -> None:
@@ -170,10 +181,14 @@ class Store:
 
     def pin_ahead(self, network_id: str, founder: str) -> bool:
         """Believe a founder of a network that is not joined yet; False where another one is pinned."""
+        from myownmesh.store import governance_files  # with the first network
+
         return governance_files.pin_ahead(self.home, network_id, founder)
 
     def save_invites(self, network_id: str, book: Book) -> None:
         """Replace the invitations of a network; they are on disk when this returns."""
+        from myownmesh.store import invites_file  # with the first network
+
         invites_file.save_book(self.home, network_id, book)
 
     def load_turn_keys(self) -> TurnKeys:
@@ -220,6 +235,8 @@ class Store:
 
         Of the pin it stays that this key has signed there (spec 02 §24.3 no. 43).
         """
+        from myownmesh.store import governance_files  # with the first network
+
         governance_files.purge_pin(self.home, network_id)
         paths = self.home.state, self.home.roster, self.home.invites, self.home.audit, self.home.offers
         for path in (place(network_id) for place in paths):

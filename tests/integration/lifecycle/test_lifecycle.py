@@ -427,6 +427,27 @@ def test_common_commands_do_not_load_the_daemon(argv: list[str], home: Path) -> 
     assert done.returncode == 0, done.stderr
 
 
+def test_a_start_waits_for_nothing_that_its_first_answers_do_not_need(home: Path) -> None:
+    """Who is in no network yet has the socket before anything is loaded that decides in one."""
+    code = (
+        "import os, sys; from myownmesh.daemon.supervision import Supervision\n"
+        "rooms = ('governance', 'invitations', 'custody', 'engine.core', 'sealing.desk', 'flight')\n"
+        "late = {'aiortc', *(f'myownmesh.{room}' for room in rooms)}\n"
+        "early = lambda: sorted(late & {*sys.modules})\n"
+        "Supervision.ready = lambda self, **told: (print(early(), flush=True), os._exit(0))\n"
+        "from myownmesh.cli import main; main(['serve'])"
+    )
+    done = subprocess.run(
+        [PROGRAM.with_name("python"), "-c", code],
+        env={"MYOWNMESH_HOME": str(home), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=20,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
+
+
 def test_addresses_of_a_hand_edited_file_are_told_skipped_and_kept(home: Path) -> None:
     servers = ["", " ws://127.0.0.1:9", "ws://127.0.0.1:9", "WS://127.0.0.1:9/"]
     record = {"id": "a", "network_id": "abc", "signaling": {"servers": servers, "public_fallback": False}}

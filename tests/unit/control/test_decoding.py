@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
 import pytest
@@ -10,7 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import UNSET, Raw, UnsetType
 
-from myownmesh.control.catalogue import SERVED
+import myownmesh.control
+from myownmesh.control.catalogue import SERVED, Catalogue
 from myownmesh.control.client_id import client_id, client_name
 from myownmesh.control.decoding import ParseError, careful_decoder, decode, decoder
 from myownmesh.control.network_ops import NetworkUpdate
@@ -62,8 +65,35 @@ def test_the_catalogue_has_every_op_that_is_written() -> None:
     def leaves(cls: type[Request]) -> set[type[Request]]:
         return {leaf for sub in cls.__subclasses__() for leaf in (leaves(sub) or {sub})}
 
+    for module in iter_modules(myownmesh.control.__path__):
+        import_module(f"myownmesh.control.{module.name}")
     served = {cls for cls in leaves(Request) if cls.__module__.startswith("myownmesh.")}
     assert served == set(SERVED.values())
+
+
+def test_what_is_asked_seldom_is_loaded_when_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    loads: list[str] = []
+
+    def load(name: str) -> object:
+        loads.append(name.removeprefix("myownmesh.control."))
+        if len(loads) == 3:
+            raise OSError("no descriptor left")
+        return import_module(name)
+
+    monkeypatch.setattr("myownmesh.control.catalogue.import_module", load)
+    catalogue = Catalogue(("device_ops",), ("custody_ops", "update_ops"))
+    assert catalogue["status"].__name__ == "Status"
+    assert loads == ["device_ops"]
+    with pytest.raises(OSError, match="no descriptor left"):
+        "update_status" in catalogue  # noqa: B015 - to look is what fails
+    assert "update_status" in catalogue
+    assert "governance_mfa_enroll" in [*catalogue]
+    assert loads[1:] == ["custody_ops", "update_ops"] * 2
+
+
+def test_an_op_inside_of_a_payload_is_no_op() -> None:
+    line = b'{"aa":"bb","network":"n","peer":"p","method":"m","payload":{"op":"rpc_call"}}'
+    assert error_of(line) == f"parse: missing field `op`{POSITION}{len(line)}"
 
 
 @pytest.mark.parametrize("case", VECTORS["parse_errors"], ids=lambda case: case["line"][:60])
