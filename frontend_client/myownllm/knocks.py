@@ -5,7 +5,10 @@ A device that an invitation lets in waits only until that is on the disk, and no
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
+
+import attrs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,6 +47,32 @@ class Knocks:
     def next(self) -> float | None:
         """When the next one is due if it stands until then."""
         return min((at + STANDS_S for key, at in self._since.items() if key not in self._told), default=None)
+
+
+class Waits:
+    """Who waits for the other side's approval. A link that comes back does so for a moment, and no one is to act."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, float] = {}
+
+    def settled(self, peers: Iterable[PeerEntry], now: float) -> tuple[PeerEntry, ...]:
+        """The peers, with those that have not waited for `STANDS_S` as shaking hands still."""
+        peers = tuple(peers)
+        self._since = {
+            peer.device_pubkey: self._since.get(peer.device_pubkey, now)
+            for peer in peers
+            if peer.status == "pending_remote"
+        }
+        return tuple(
+            attrs.evolve(peer, status="handshaking")
+            if now - self._since.get(peer.device_pubkey, -math.inf) < STANDS_S
+            else peer
+            for peer in peers
+        )
+
+    def next(self, now: float) -> float:
+        """When the next one has waited that long; infinity when none is about to."""
+        return min((at + STANDS_S for at in self._since.values() if at + STANDS_S > now), default=math.inf)
 
 
 class Interruptions:

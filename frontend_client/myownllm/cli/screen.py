@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import trio
+from msgspec.structs import replace
 
 from mesh_common.client.errors import ControlError
 from mesh_common.client.session import command
@@ -21,7 +22,7 @@ from myownllm.desktop import notify
 from myownllm.features import builtin
 from myownllm.features.screens import sight
 from myownllm.headline import verdict
-from myownllm.knocks import Interruptions, Knocks
+from myownllm.knocks import Interruptions, Knocks, Waits
 from myownllm.ui.opening import Opening
 
 if TYPE_CHECKING:
@@ -49,8 +50,10 @@ class Screen:
         self._daemon_line = ""
         self._peers: dict[str, PeerEntry] = {}
         self._offers: set[str] = set()
-        self._arrived: deque[str] = deque(maxlen=ENDED_KEPT)
+        self._arrived: deque[tuple[str, int]] = deque(maxlen=ENDED_KEPT)
+        """each end of a transfer by its id and time: one that was broken off may go on and end again"""
         self._notes: set[str] = set()
+        self._waits = Waits()
 
     def page(self, url: str, note: str) -> None:
         """Where the app can be seen in a browser, or why it cannot."""
@@ -103,8 +106,10 @@ class Screen:
                 self._notes.add(note)
                 self._emit("daemon", f"  warn: {note}", state=state.state, note=note)
 
-    def client(self, state: ClientState, supervisor: SupervisorState) -> None:
-        """The headline and every peer that changed."""
+    def client(self, state: ClientState, supervisor: SupervisorState) -> float:
+        """The headline and every peer that changed; when to look again although nothing may have changed."""
+        now = trio.current_time()
+        state = replace(state, peers=self._waits.settled(state.peers, now))
         headline = verdict(sight(state, supervisor))
         if headline != self._headline:
             self._headline = headline
@@ -129,6 +134,7 @@ class Screen:
                 self._emit("peer", None, peer_id=key, label=peer.label, status="gone", was=peer.status)
         self._peers = present
         self._files(state)
+        return self._waits.next(now)
 
     def _files(self, state: ClientState) -> None:
         """Files that are offered, and files that have come."""
@@ -142,8 +148,9 @@ class Screen:
                 )
         self._offers = {offer.id for offer in state.inbound_offers}
         for file in state.files:
-            if file.direction == "inbound" and file.ended_at and file.id not in self._arrived:
-                self._arrived.append(file.id)
+            end = (file.id, file.ended_at)
+            if file.direction == "inbound" and file.ended_at and end not in self._arrived:
+                self._arrived.append(end)
                 words = f": {shown(file.error)}" if file.error else ""
                 self._emit(
                     "file",
@@ -228,7 +235,7 @@ async def show_app(
         app.client.on_diag.append(screen.diag)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_show_daemon, app, screen)
-            nursery.start_soon(_show_client, app, screen)
+            nursery.start_soon(show_client, app, screen)
             page = Opening(app, screen.page)
             nursery.start_soon(page.run)
             nursery.start_soon(show_knocks, app, screen, page)
@@ -255,10 +262,11 @@ async def _show_daemon(app: App, screen: Screen) -> None:
         state = await app.supervisor.watch.changed()
 
 
-async def _show_client(app: App, screen: Screen) -> None:
+async def show_client(app: App, screen: Screen) -> None:
+    """Show every change of the client, and what has stood for a moment."""
     while True:
-        screen.client(app.client.state, app.supervisor.watch.value)
-        await app.client.watch.changed()
+        with trio.move_on_at(screen.client(app.client.state, app.supervisor.watch.value)):
+            await app.client.watch.changed()
 
 
 async def show_knocks(app: App, screen: Screen, page: Opening) -> None:

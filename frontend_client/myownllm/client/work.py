@@ -116,7 +116,12 @@ class Work:
         self._ended: deque[Entry] = deque(maxlen=ENDED_KEPT)
 
     def begin(self, entry: Entry, cancel: Callable[[], None] | None = None) -> Handle:
-        """Show an entry; `cancel` is what a person's wish to end it calls, at any time, perhaps twice."""
+        """Show an entry; `cancel` is what a person's wish to end it calls, at any time, perhaps twice.
+
+        A file that goes on takes the place of its attempt that was broken off: a person sees each file once.
+        """
+        if isinstance(entry, FileWork):
+            self._ended = deque((e for e in self._ended if not _same_file(e, entry)), ENDED_KEPT)
         handle = Handle(self, attrs.evolve(entry, started_at=self.now_ms()), cancel)
         self._running.append(handle)
         self.changed(urgent=True)
@@ -151,3 +156,8 @@ class Work:
     @property
     def offers(self) -> tuple[FileOffer, ...]:
         return tuple(h.entry for h in self._running if isinstance(h.entry, FileOffer))
+
+
+def _same_file(ended: Entry, entry: FileWork) -> bool:
+    mark = (entry.id, entry.peer_id, entry.direction)
+    return isinstance(ended, FileWork) and (ended.id, ended.peer_id, ended.direction) == mark

@@ -820,6 +820,9 @@ async def test_a_link_that_breaks_is_gone_on_with_when_the_device_is_back(
     await until(lambda: bool(results))
     assert results[0]["status"] == "sent"
     assert received(mesh.b) == {"a.bin": path.read_bytes()}
+    for side, ending in ((mesh.a, "sent"), (mesh.b, "received")):  # what was broken off is not a second file
+        assert [each["status"] for each in await side.files.list_transfers({})] == [ending]
+        assert [each.status for each in side.work.files] == [ending]
 
 
 @pytest.mark.parametrize(("moves", "pauses"), [(False, [1, 2, 5, 15, 30, 30]), (True, [1] * 6)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -10,13 +11,16 @@ import attrs
 import pytest
 import trio
 import trio.testing
+from msgspec.structs import replace
 
 from mesh_common.views import PeerInfo
 from myownllm import desktop
 from myownllm.cli import screen as shows
 from myownllm.cli.up import Output
-from myownllm.knocks import NOTIFIED_MAX, NOTIFY_GAP_S, STANDS_S, Interruptions, Knocks
+from myownllm.client import ClientState
+from myownllm.knocks import NOTIFIED_MAX, NOTIFY_GAP_S, STANDS_S, Interruptions, Knocks, Waits
 from myownllm.peers import peer_entry
+from myownllm.supervisor import SupervisorState
 from myownllm.watch import Watch
 
 if TYPE_CHECKING:
@@ -56,6 +60,45 @@ def test_who_left_may_knock_again() -> None:
         assert knocks.due([knock()], began) == []
         assert knocks.due([knock()], began + STANDS_S) == [knock()]
         assert knocks.due([], began + 10.0) == []
+
+
+def test_a_link_that_comes_back_sends_nobody_to_the_other_device() -> None:
+    """Its handshake passes through the state of a device that is still to be approved there."""
+    waits, there = Waits(), attrs.evolve(knock(), status="pending_remote")
+    [shown] = waits.settled([there], 5.0)
+    assert (shown.status, waits.next(5.0)) == ("handshaking", 5.0 + STANDS_S)
+    assert waits.settled([attrs.evolve(there, status="active")], 5.2)[0].status == "active"
+    assert waits.next(5.2) == math.inf
+    waits.settled([there], 7.0)
+    assert waits.settled([there], 7.0 + STANDS_S) == (there,), "it stands"
+    assert waits.next(7.0 + STANDS_S) == math.inf
+
+
+async def test_up_says_who_has_to_approve_once_that_stands(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
+) -> None:
+    output = Output(as_json=False)
+    said: list[str] = []
+    monkeypatch.setattr(output.lines, "put", said.append)
+    state = ClientState(phase="peer-discovered", network="home", handle="home")
+    client = SimpleNamespace(state=state, watch=Watch(None))
+    app: Any = SimpleNamespace(client=client, supervisor=SimpleNamespace(watch=Watch(SupervisorState("up"))))
+
+    def now(status: Any) -> None:
+        client.state = replace(state, peers=(attrs.evolve(knock(), status=status),))
+        client.watch.set(None)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(shows.show_client, app, shows.Screen(output, verbose=False))
+        for status in ("handshaking", "pending_remote", "active"):
+            now(status)
+            await trio.sleep(STANDS_S / 2)
+        assert "Boris is connected" in "".join(said)
+        assert "approval" not in "".join(said)
+        now("pending_remote")
+        await trio.sleep(STANDS_S * 2)
+        nursery.cancel_scope.cancel()
+    assert "Boris is approved here; waiting for its approval" in "".join(said)
 
 
 def test_a_person_is_called_once_in_ten_minutes_for_a_device_and_for_a_few_in_all() -> None:

@@ -172,6 +172,10 @@ class Files:
         yield from (a for a in self.receiver.arrivals.values() if not a.is_over)
 
     def _began(self, transfer: Job | Arrival) -> None:
+        mark = _mark(transfer.to_json())
+        self._ended = deque(
+            (ended for ended in self._ended if _mark(ended) != mark), HISTORY
+        )  # this one goes on with it
         handle = self._client.work.begin(self._entry(transfer), transfer.cancel)
 
         def moved() -> None:
@@ -201,6 +205,11 @@ class Files:
 
     def _changed(self) -> None:
         self.changes.set(self.changes.value + 1)
+
+
+def _mark(transfer: JsonObject) -> tuple[Json, ...]:
+    """What stays the same while a file is broken off and goes on."""
+    return transfer["id"], transfer["peer_id"], transfer["direction"]
 
 
 def install(client: MeshClient, files: Files, door: Door) -> Release:
