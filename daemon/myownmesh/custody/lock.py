@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from attrs import evolve, field, frozen
+from msgspec.structs import replace
 
+from mesh_common.values import Value
 from myownmesh.custody import provisioning, recovery, totp
 from myownmesh.custody.errors import CustodyError
 
@@ -24,18 +25,19 @@ FREE_TRIES: Final = 4
 MAX_DELAY_S: Final = 3600
 
 
-@frozen
-class Lock:
+class Lock(Value, frozen=True):
     """One lock, as the reference keeps it."""
 
-    secret_b32: str = field(repr=False)
-    recovery_hashes: tuple[str, ...] = field(repr=False)
+    secret_b32: str
+    recovery_hashes: tuple[str, ...]
     created_at: int
     """Unix seconds."""
 
+    def __repr__(self) -> str:
+        return f"Lock(created_at={self.created_at})"
 
-@frozen
-class Mark:
+
+class Mark(Value, frozen=True):
     """What is remembered beside a lock."""
 
     last_step: int = -1
@@ -53,17 +55,16 @@ class Mark:
         return max(0, min(self.refused_at + delay - now, delay))
 
 
-@frozen
-class Locks:
+class Locks(Value, frozen=True):
     """All locks of this device, by the networks' normalised ids."""
 
-    locks: Mapping[str, Lock] = field(factory=dict)
-    marks: Mapping[str, Mark] = field(factory=dict)
+    locks: Mapping[str, Lock] = {}
+    marks: Mapping[str, Mark] = {}
 
     def marked(self) -> Locks:
         """With a mark for every lock, also for those that another implementation put on."""
         absent = self.locks.keys() - self.marks.keys()
-        return evolve(self, marks={**self.marks, **dict.fromkeys(sorted(absent), Mark())}) if absent else self
+        return replace(self, marks={**self.marks, **dict.fromkeys(sorted(absent), Mark())}) if absent else self
 
 
 def is_enrolled(locks: Locks, network_id: str) -> bool:
@@ -107,8 +108,8 @@ def gate(locks: Locks, network_id: str, code: str | None, now: int) -> tuple[Loc
     used = recovery.matching(lock.recovery_hashes, code)
     if used is not None:
         left = tuple(known for known in lock.recovery_hashes if known != used)
-        return _with(locks, network_id, evolve(lock, recovery_hashes=left), Mark()), None
-    refused = evolve(mark, refused=mark.refused + 1, refused_at=now)
+        return _with(locks, network_id, replace(lock, recovery_hashes=left), Mark()), None
+    refused = replace(mark, refused=mark.refused + 1, refused_at=now)
     return _with(locks, network_id, lock, refused), CustodyError("invalid authenticator code")
 
 

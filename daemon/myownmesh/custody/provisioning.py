@@ -7,8 +7,7 @@ import binascii
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from attrs import frozen
-
+from mesh_common.values import Value
 from myownmesh.custody import recovery, totp
 from myownmesh.custody.errors import CustodyError
 
@@ -18,8 +17,7 @@ if TYPE_CHECKING:
 ISSUER: Final = "MyOwnMesh"
 
 
-@frozen
-class Enrolment:
+class Enrolment(Value, frozen=True):
     """The secret and the recovery codes in clear; only the caller of `enroll` ever sees them."""
 
     secret: str

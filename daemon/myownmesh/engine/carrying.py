@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import frozen
-
+from mesh_common.values import Value
 from myownmesh.engine import hearing, notices, ruling, slices
 from myownmesh.governance.intake import hear_record
 from myownmesh.governance.words import Speaker
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
     from myownmesh.protocol.clock import Instant
 
 
-@frozen
-class TakenIn:
+class TakenIn(Value, frozen=True):
     """What became of a file."""
 
     log: str

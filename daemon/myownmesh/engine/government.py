@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
-from attrs import define, field, frozen
+from attrs import define, field
 
+from mesh_common.values import Value
 from myownmesh.governance.signatures import FAILED_CHECKS, Checks
 from myownmesh.governance.words import SAID_SECONDS
 from myownmesh.protocol.clock import Instant
@@ -46,8 +47,7 @@ MAX_SAYINGS: Final = 8
 """How often it says the same one meanwhile: v0.3.8 signs alike whenever it lets in and puts out again."""
 
 
-@frozen
-class Unanswered:
+class Unanswered(Value, frozen=True):
     """A proposal that its author decided; without an answer its frame alone stands for the entry."""
 
     frame: NetworkStatePropose
@@ -55,8 +55,7 @@ class Unanswered:
     """Monotonic second."""
 
 
-@frozen
-class Seen:
+class Seen(Value, frozen=True):
     """An entry as it came to this device: one line of the audit."""
 
     at: int

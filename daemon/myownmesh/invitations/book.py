@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal, Self
 
-from attrs import evolve, frozen
+from msgspec.structs import replace
 
+from mesh_common.values import Value
 from myownmesh.invitations.tokens import TOKEN_BYTES, id_of, proves, read_token, token_text
 
 if TYPE_CHECKING:
@@ -35,8 +36,7 @@ class Refused(ValueError):
     """What was asked of the book cannot be done; the message is for a person."""
 
 
-@frozen
-class Invite:
+class Invite(Value, frozen=True):
     """One invitation that we gave."""
 
     id: str
@@ -57,8 +57,7 @@ class Invite:
         return len(self.by) >= self.uses
 
 
-@frozen
-class Accepted:
+class Accepted(Value, frozen=True):
     """One invitation that we took, until it has let us in."""
 
     sender: str
@@ -71,16 +70,14 @@ class Accepted:
         return f"Accepted(sender={self.sender!r}, exp={self.exp})"
 
 
-@frozen
-class Moment:
+class Moment(Value, frozen=True):
     """Now, by both clocks."""
 
     unix: float
     steady: float
 
 
-@frozen
-class Approved:
+class Approved(Value, frozen=True):
     """The invitation opens: keep `book` on disk first, then let the device in."""
 
     book: Book
@@ -89,8 +86,7 @@ class Approved:
     """False: this device had used it before."""
 
 
-@frozen
-class Book:
+class Book(Value, frozen=True):
     """All invitations of one network."""
 
     invites: tuple[Invite, ...] = ()
@@ -113,13 +109,13 @@ class Book:
         while kept.get(id_of(token)) is not None:
             token = rng.randbytes(TOKEN_BYTES)
         invite = Invite(id_of(token), token_text(token), now + ttl_s, now, uses, note=note)
-        return evolve(kept, invites=(*kept.invites, invite)), invite
+        return replace(kept, invites=(*kept.invites, invite)), invite
 
     def revoke(self, invite_id: str) -> Self:
         """Without one. Raises `Refused` when there is none of that id."""
         if self.get(invite_id) is None:
             raise Refused(f"there is no invitation {ascii(invite_id[:16])[1:-1]}")
-        return evolve(self, invites=tuple(each for each in self.invites if each.id != invite_id))
+        return replace(self, invites=tuple(each for each in self.invites if each.id != invite_id))
 
     def get(self, invite_id: str) -> Invite | None:
         return next((each for each in self.invites if each.id == invite_id), None)
@@ -127,7 +123,7 @@ class Book:
     def without_expired(self, now: float) -> Self:
         """Without those whose time is over; used-up ones stay until then. The same object when none is."""
         kept = tuple(each for each in self.invites if each.exp > now)
-        return self if len(kept) == len(self.invites) else evolve(self, invites=kept)
+        return self if len(kept) == len(self.invites) else replace(self, invites=kept)
 
     def judge(
         self, shown: tuple[str, str], meeting: Meeting, moment: Moment, ends: Mapping[str, float]
@@ -148,26 +144,26 @@ class Book:
             return Approved(self, invite, is_new=False)
         if invite.is_used_up:
             return "used up"
-        used = evolve(invite, by=(*invite.by, meeting.joiner))
+        used = replace(invite, by=(*invite.by, meeting.joiner))
         invites = tuple(used if each is invite else each for each in self.invites)
-        return Approved(evolve(self, invites=invites).without_expired(moment.unix), used, is_new=True)
+        return Approved(replace(self, invites=invites).without_expired(moment.unix), used, is_new=True)
 
     # ── what we take ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def accept(self, taken: Accepted, now: float) -> Self:
         """Keep an invitation until it has let us in: the newest of an inviter, and the newest `MAX_ACCEPTED` of all."""
         rest = tuple(each for each in self.still_accepted(now).accepted if each.sender != taken.sender)
-        return evolve(self, accepted=(*rest, taken)[-MAX_ACCEPTED:])
+        return replace(self, accepted=(*rest, taken)[-MAX_ACCEPTED:])
 
     def still_accepted(self, now: float) -> Self:
         """Without those that no clock could still take for live. The same object when there is none."""
         kept = tuple(each for each in self.accepted if now <= each.exp + AFTER_EXPIRY_S)
-        return self if len(kept) == len(self.accepted) else evolve(self, accepted=kept)
+        return self if len(kept) == len(self.accepted) else replace(self, accepted=kept)
 
     def let_in_by(self, sender: str) -> Self:
         """The inviter has let us in: nothing is left to show. The same object when nothing was."""
         kept = tuple(each for each in self.accepted if each.sender != sender)
-        return self if len(kept) == len(self.accepted) else evolve(self, accepted=kept)
+        return self if len(kept) == len(self.accepted) else replace(self, accepted=kept)
 
     def accepted_from(self, sender: str) -> Accepted | None:
         return next((each for each in self.accepted if each.sender == sender), None)

@@ -6,16 +6,14 @@ import hmac
 from hashlib import sha256
 from typing import Final
 
-from attrs import frozen
-
+from mesh_common.values import Value
 from myownmesh.protocol import base32
 
 TOKEN_BYTES: Final = 16
 _ID_CHARACTERS: Final = 16
 
 
-@frozen
-class Meeting:
+class Meeting(Value, frozen=True):
     """Who uses an invitation where: a proof counts for exactly this."""
 
     room: str

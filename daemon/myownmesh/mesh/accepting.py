@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from attrs import frozen
-
 from mesh_common.addresses import turn_address
+from mesh_common.values import Value
 from myownmesh.invitations.book import Accepted
 from myownmesh.invitations.link import BadInvitation, read_link
 from myownmesh.mesh import clock
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
     from myownmesh.mesh.network import Network
 
 
-@frozen
-class Joined:
+class Joined(Value, frozen=True):
     """What an invitation leads to, or did."""
 
     network: str
@@ -43,8 +41,7 @@ class Joined:
 OTHER_FOUNDER: Final = "invite: this invitation names another founder than the one that this network has here"
 
 
-@frozen
-class How:
+class How(Value, frozen=True):
     """In which way an invitation is used."""
 
     dry_run: bool = False

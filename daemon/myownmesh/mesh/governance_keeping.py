@@ -10,9 +10,10 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 import trio
-from attrs import evolve, field, frozen
+from msgspec.structs import replace
 
 from mesh_common.switching import program_goes_on
+from mesh_common.values import Value
 from myownmesh.governance.carried import carried, read_carried
 from myownmesh.governance.pending import pending
 from myownmesh.governance.pins import Pin
@@ -52,8 +53,7 @@ LOADED_S: Final = 60.0
 """How long a command waits for the state to be read; ten thousand entries take a second."""
 
 
-@frozen
-class Governed:
+class Governed(Value, frozen=True):
     """What `Governing` needs of its network."""
 
     identity: Identity
@@ -67,7 +67,7 @@ class Governed:
     """Let one signature pass the authenticator lock, if one is on. Raises `MeshError`."""
     inviters: Callable[[], Collection[str]]
     """Whose invitations this device has taken."""
-    clock_ahead_s: Callable[[], float] = field(default=lambda: 0.0)
+    clock_ahead_s: Callable[[], float] = lambda: 0.0
     """By how much this device's clock is ahead of others', as far as anybody has said."""
 
 
@@ -96,7 +96,7 @@ class Keeping:
             keep_together()
         with program_goes_on():
             loaded = await trio.to_thread.run_sync(self._load)
-            self._files = evolve(self._files, state_bytes=None)
+            self._files = replace(self._files, state_bytes=None)
             await trio.to_thread.run_sync(_give_back, loaded)
         self._switch.govern(lambda governor, now: governor.begin(loaded, self._about.inviters(), now))
         pin = self.held.pin

@@ -9,8 +9,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import trio
-from attrs import evolve, frozen
+from attrs import evolve
 
+from mesh_common.values import Value
 from myownmesh.governance import adoption, authoring, hearing, remnant, succession
 from myownmesh.governance.authoring import Done, Refused
 from myownmesh.governance.clocks import waits_for_clock
@@ -42,8 +43,7 @@ PULL_S: Final = 2.0
 """How long peers may take to say what they have before this device adds to the governance log (FIX 10)."""
 
 
-@frozen
-class Outcome:
+class Outcome(Value, frozen=True):
     """What became of an own decision."""
 
     proposal_id: str = ""

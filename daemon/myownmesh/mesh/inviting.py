@@ -8,8 +8,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import trio
-from attrs import define, frozen
+from attrs import define
 
+from mesh_common.values import Value
 from myownmesh.engine.diagnostics import short_id
 from myownmesh.invitations.book import Approved, Book, Moment, Refused
 from myownmesh.invitations.tokens import Meeting, id_of, mac_of, read_token
@@ -38,8 +39,7 @@ TOLD_GAP_S: Final = 60.0
 MAX_REMEMBERED: Final = 1024
 
 
-@frozen
-class Door:
+class Door(Value, frozen=True):
     """What invitations do to their network."""
 
     is_removed: Callable[[str], bool]

@@ -6,7 +6,6 @@ import logging
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
-import attrs
 import trio
 from msgspec.structs import replace
 
@@ -224,7 +223,7 @@ class Mesh:
                 await trio.to_thread.run_sync(self._store.save_label, label)
             except StoreError as error:
                 raise MeshError(str(error)) from error
-            identity = self.identity = attrs.evolve(self.identity, label=label)
+            identity = self.identity = self.identity.with_label(label)
             for network in self._networks:
                 network.set_label(label)
             return identity

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from attrs import frozen
+from mesh_common.values import Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,8 +36,7 @@ class SessionOpener(Protocol):
     ) -> Session: ...
 
 
-@frozen(kw_only=True)
-class Outside:
+class Outside(Value, frozen=True, kw_only=True):
     """What a switch does to the outside, all without blocking, and the clock that it reads."""
 
     now: Callable[[], Instant]

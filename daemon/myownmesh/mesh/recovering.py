@@ -6,8 +6,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
-from attrs import frozen
 
+from mesh_common.values import Value
 from myownmesh.governance import recovery_key
 from myownmesh.governance.authoring import Done
 from myownmesh.governance.marking import sign_marked
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from myownmesh.protocol.ids import Rng
 
 
-@frozen
-class Recovered:
+class Recovered(Value, frozen=True):
     """What a recovery did; bare ids."""
 
     seat: str

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from attrs import frozen
-
+from mesh_common.values import Value
 from myownmesh.governance.ratifying import decides
 from myownmesh.governance.standing import RANKS
 from myownmesh.mesh.errors import MeshError
@@ -23,8 +22,7 @@ if TYPE_CHECKING:
     from myownmesh.protocol.transitions import Variant
 
 
-@frozen
-class Handover:
+class Handover(Value, frozen=True):
     """How far a replacement has come."""
 
     step: Literal["seat", "put out", "done"]

@@ -13,6 +13,7 @@ from attrs import field, frozen
 from nacl import bindings
 from nacl.exceptions import CryptoError
 
+from mesh_common.values import Value
 from myownmesh.protocol import base64url
 from myownmesh.protocol.offer_ids import is_canonical
 from myownmesh.sealing.keys import agreed, clamped
@@ -23,8 +24,7 @@ _NONCE: Final = bytes(24)
 _KEY_BYTES: Final = 32
 
 
-@frozen
-class Way:
+class Way(Value, frozen=True):
     """Who seals for whom, and for which message: the text opens under exactly this."""
 
     room: str

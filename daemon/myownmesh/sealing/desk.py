@@ -10,8 +10,7 @@ from enum import Enum, auto
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from attrs import frozen
-
+from mesh_common.values import Value
 from myownmesh.protocol.ids import short_id
 from myownmesh.protocol.offer_ids import is_canonical
 from myownmesh.protocol.signals import (
@@ -77,8 +76,7 @@ class Heard(Enum):
     FORGED = auto()
 
 
-@frozen
-class Said:
+class Said(Value, frozen=True):
     """Where an announce or a leave comes from."""
 
     peer: str
@@ -89,8 +87,7 @@ class Said:
     """The event's `created_at`."""
 
 
-@frozen
-class Surroundings:
+class Surroundings(Value, frozen=True):
     """What the desk asks of its network, and tells it."""
 
     is_known_to_seal: Callable[[str], bool]

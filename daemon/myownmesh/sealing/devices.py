@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Final
 
-from attrs import Factory, define, field, frozen
+from attrs import Factory, define, field
 
+from mesh_common.values import Value
 from myownmesh.protocol.tokens import TokenBucket
 from myownmesh.sealing.replays import Replays
 
@@ -29,8 +30,7 @@ FORMS: Final = 16
 OPENED_PER_S: Final = 50
 
 
-@frozen
-class Newest:
+class Newest(Value, frozen=True):
     """The newest good announce of a device."""
 
     key: str

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
-from attrs import frozen
 from msgspec import UNSET, Raw, UnsetType
 
+from mesh_common.values import Value
 from myownmesh.protocol.ids import BadDeviceId, parse_device_id
 from myownmesh.protocol.json_words import JsonError, duplicate_field, missing_field, unknown_variant
 from myownmesh.protocol.schema import U64, Absent, read_text, shape
@@ -86,8 +86,7 @@ _MEMBERS = _HEAD.union(*(body.__struct_fields__ for body in _BODIES.values() if 
 """Of all kinds of the reference, and ours: none of them may stand twice, whatever the kind (spec 03 §6)."""
 
 
-@frozen
-class Envelope:
+class Envelope(Value, frozen=True):
     """Ids are bare and well-formed; nothing proves that `sender` wrote it."""
 
     sender: str

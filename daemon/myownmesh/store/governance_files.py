@@ -11,9 +11,9 @@ import os
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from attrs import frozen
 
 from mesh_common.handwritten import in_style_of
+from mesh_common.values import Value
 from myownmesh.governance.history import Arrival
 from myownmesh.governance.pins import Pin, read_pin
 from myownmesh.governance.saved import pin_of, state_of
@@ -37,8 +37,7 @@ log = logging.getLogger(__name__)
 AUDIT_BYTES: Final = 4 << 20
 
 
-@frozen
-class GovernanceFiles:
+class GovernanceFiles(Value, frozen=True):
     """What was found. The state is read later: a large one takes a while."""
 
     network_id: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 
-from attrs import frozen
+from mesh_common.values import Value
 
 MAX_CANDIDATE_CHARS = 512
 
@@ -18,8 +18,7 @@ _LAN = tuple(
 _USABLE_TYPES = ("host", "srflx", "relay")
 
 
-@frozen
-class RemoteCandidate:
+class RemoteCandidate(Value, frozen=True):
     """A peer's candidate that can be used: UDP, component 1, an address.
 
     mDNS names are of no use: neither v0.3.8 nor we send any, and a peer's names would be asked for in our network.

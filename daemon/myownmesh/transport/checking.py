@@ -11,8 +11,8 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import trio
-from attrs import frozen
 
+from mesh_common.values import Value
 from myownmesh.engine.links import (
     ChannelClosed,
     ChannelOpened,
@@ -39,8 +39,7 @@ class SelfTestFailed(Exception):
     """The stack does not work here; the text says which step failed."""
 
 
-@frozen
-class SelfTestReport:
+class SelfTestReport(Value, frozen=True):
     """Milliseconds that the steps took, and the library releases that they were taken with."""
 
     libraries: dict[str, str]

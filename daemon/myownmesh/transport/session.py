@@ -11,7 +11,7 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING, Protocol
 
-from attrs import frozen
+from mesh_common.values import Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from myownmesh.protocol.signals import Candidate
 
 
-@frozen
-class IceServer:
+class IceServer(Value, frozen=True):
     """STUN or TURN server; `urls` in the form of RFC 7064 and RFC 7065."""
 
     urls: tuple[str, ...]

@@ -9,9 +9,6 @@ import sys
 
 from mesh_common.streams import prepare, words
 
-_ASCII = ("ascii", "us-ascii", "ansi_x3.4-1968")
-"""Nearly always a terminal that nobody has told its encoding."""
-
 
 def main() -> None:
     """Entry point of the command `myownllm`: whatever ends it becomes an exit status and a sentence.

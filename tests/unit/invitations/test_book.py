@@ -6,9 +6,9 @@ from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
-from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from myownmesh.identity import Identity
 from myownmesh.invitations.book import Accepted, Approved, Book, Moment, Refused
@@ -46,7 +46,7 @@ def test_one_use_is_for_one_device_which_may_come_again() -> None:
     first = judge(book, invite, JOINERS[0])
     assert isinstance(first, Approved)
     assert first.is_new
-    assert first.book.get(invite.id) == first.invite == evolve(invite, by=(JOINERS[0],))
+    assert first.book.get(invite.id) == first.invite == replace(invite, by=(JOINERS[0],))
     assert judge(first.book, invite, JOINERS[1]) == "used up"
     again = judge(first.book, invite, JOINERS[0])
     assert isinstance(again, Approved)
