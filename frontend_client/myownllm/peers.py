@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import attrs
+from attrs import validators
 
 from mesh_common.views import CapabilityAdvert, PeerInfo
 from myownllm import capabilities
@@ -22,6 +23,8 @@ PeerStatus = Literal[
     "active", "shelved", "pending_approval", "pending_remote", "handshaking", "reconnecting", "offline", "failed"
 ]
 CONNECTED: Final = ("active", "shelved")
+_TEXT_MAX_CHARS: Final = 64
+"""Of a conversation's id, its mode and its time."""
 
 _PLAIN: Final[dict[str, PeerStatus]] = {
     "sighted": "handshaking",
@@ -58,6 +61,28 @@ def signaling_word(sealed: bool | None) -> str:
 
 
 @attrs.frozen
+class CatalogEntry:
+    """One conversation of a device, as it announces it (spec 08 §9.8)."""
+
+    guid: str = attrs.field(validator=validators.max_len(_TEXT_MAX_CHARS))
+    title: str = ""
+    mode: str = attrs.field(default="text", validator=validators.max_len(_TEXT_MAX_CHARS))
+    updated_at: str = attrs.field(default="", validator=validators.max_len(_TEXT_MAX_CHARS))
+    """ISO 8601"""
+    path: str = ""
+    """folder; empty for the root"""
+    pending_move: bool = False
+
+    def to_json(self) -> JsonObject:
+        told: JsonObject = {"guid": self.guid, "title": self.title, "mode": self.mode, "updated_at": self.updated_at}
+        if self.path:
+            told["path"] = self.path
+        if self.pending_move:
+            told["pending_move"] = True
+        return told
+
+
+@attrs.frozen
 class PeerEntry:
     """One peer of the bound network."""
 
@@ -72,7 +97,8 @@ class PeerEntry:
     code_received: str | None
     code_sent: str | None
     capabilities: Capabilities = attrs.field(repr=False)
-    catalog: tuple[Any, ...] = attrs.field(repr=False)
+    catalog: tuple[CatalogEntry, ...] = attrs.field(repr=False)
+    """its conversations, as far as it has told"""
     local_shelved: bool
     remote_shelved: bool
     announced_label: str
@@ -110,7 +136,7 @@ class PeerEntry:
             "reconnect_attempts": 0,
             "next_reconnect_at": None,
             "capabilities": self.capabilities.told,
-            "catalog": list(self.catalog),
+            "catalog": [entry.to_json() for entry in self.catalog],
             "local_shelved": self.local_shelved,
             "remote_shelved": self.remote_shelved,
             "rtt_ms": self.rtt_ms,
@@ -129,7 +155,7 @@ def away_entries(roster: Iterable[RosterRow], known: Iterable[PeerEntry], me: st
     return [peer_entry(info) for info in away if info.device_id not in seen]
 
 
-def peer_entry(info: PeerInfo, previous_catalog: Iterable[Json] = ()) -> PeerEntry:
+def peer_entry(info: PeerInfo, previous_catalog: tuple[CatalogEntry, ...] = ()) -> PeerEntry:
     """Map one row of `peers_list`. The catalog is not in it: it is carried over from the entry before."""
     announced = capabilities.announced_label(info.capabilities) or info.label
     received, sent = info.verification_code_received, info.verification_code_sent
@@ -145,7 +171,7 @@ def peer_entry(info: PeerInfo, previous_catalog: Iterable[Json] = ()) -> PeerEnt
         code_received=received,
         code_sent=sent,
         capabilities=capabilities.unpack(info.capabilities),
-        catalog=tuple(previous_catalog),
+        catalog=previous_catalog,
         local_shelved=info.local_shelved,
         remote_shelved=info.remote_shelved,
         announced_label=announced,

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from myownllm.client.owned import OwnedNetworks
     from myownllm.client.registry import ChannelHandler, Release
     from myownllm.client.start import Offer
-    from myownllm.coerce import JsonObject
     from myownllm.effects import Level
+    from myownllm.peers import CatalogEntry
     from myownllm.supervisor import Connection
 
     LifeTask = Callable[[Session], Awaitable[None]]
@@ -140,7 +140,7 @@ class MeshClient(Host):
         for told in self.on_name:
             told()
 
-    def catalog_heard(self, pubkey: str, entries: tuple[JsonObject, ...]) -> None:
+    def catalog_heard(self, pubkey: str, entries: tuple[CatalogEntry, ...]) -> None:
         """A peer has told which conversations it has: from now on they stand beside it (`PeerEntry.catalog`)."""
         self._feed(messages.CatalogHeard(pubkey, entries))
 

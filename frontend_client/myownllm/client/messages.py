@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from myownllm.effects import Level
     from myownllm.errors import Failure
     from myownllm.membership import DaemonMode
-    from myownllm.peers import PeerEntry
+    from myownllm.peers import CatalogEntry, PeerEntry
 
 # ── events: what happened ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -138,7 +138,7 @@ class CatalogHeard:
     """A peer has said which conversations it has."""
 
     peer: str
-    entries: tuple[JsonObject, ...] = attrs.field(repr=False)
+    entries: tuple[CatalogEntry, ...] = attrs.field(repr=False)
 
 
 class UpdateShown(Value, frozen=True):

@@ -18,9 +18,8 @@ if TYPE_CHECKING:
     from myownllm.capabilities import Capabilities
     from myownllm.catalog.model import Catalog
     from myownllm.client.work import FileOffer, FileWork, Resource, Work
-    from myownllm.coerce import JsonObject
     from myownllm.effects import Level
-    from myownllm.peers import PeerEntry
+    from myownllm.peers import CatalogEntry, PeerEntry
 
 DIAG_RING: Final = 500
 
@@ -168,7 +167,7 @@ class Picture:
         """What is under way with peers."""
         self.update(files=work.files, resources=work.resources, inbound_offers=work.offers)
 
-    def show_conversations(self, pubkey: str, entries: tuple[JsonObject, ...]) -> None:
+    def show_conversations(self, pubkey: str, entries: tuple[CatalogEntry, ...]) -> None:
         """What a peer has, in the place of what it said before; a peer that nobody knows has nothing."""
         changed = (attrs.evolve(p, catalog=entries) if p.device_pubkey == pubkey else p for p in self.state.peers)
         self.update(peers=tuple(changed))

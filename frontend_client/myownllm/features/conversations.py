@@ -195,7 +195,7 @@ class Conversations:
 
 def folder_of(peer: PeerEntry, guid: str) -> str:
     """Where the peer has the conversation, as far as it has told."""
-    return next((str(entry.get("path", "")) for entry in peer.catalog if entry.get("guid") == guid), "")
+    return next((entry.path for entry in peer.catalog if entry.guid == guid), "")
 
 
 def _need(peer: PeerEntry, feature: str, without: str) -> None:

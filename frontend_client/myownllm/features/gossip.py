@@ -31,8 +31,7 @@ if TYPE_CHECKING:
     from myownllm.client import ClientState, MeshClient, Operations, Session
     from myownllm.client.registry import Release
     from myownllm.coerce import Json, JsonObject
-    from myownllm.gossip.wire import CatalogEntry
-    from myownllm.peers import PeerEntry
+    from myownllm.peers import CatalogEntry, PeerEntry
     from myownllm.policy import MergedPermissions
     from myownllm.records import PolicyStore, PromptStore
 
@@ -237,7 +236,7 @@ class Gossip:
         if heard is None or wire.is_late_copy(self._heard_ts.get(peer.device_pubkey, 0), heard.ts):
             return
         self._heard_ts[peer.device_pubkey] = heard.ts
-        self._client.catalog_heard(peer.device_pubkey, tuple(entry.to_json() for entry in heard.entries))
+        self._client.catalog_heard(peer.device_pubkey, heard.entries)
         if heard.is_fresh:
             self._catch_ups.forget(peer.device_pubkey)
             self._notice()

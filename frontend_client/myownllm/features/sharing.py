@@ -19,9 +19,9 @@ from myownllm.errors import AppError, PeerAwayError
 from myownllm.features.conversations import Conversations
 from myownllm.features.gossip import Gossip
 from myownllm.features.releases import all_of
-from myownllm.gossip.wire import TITLE_MAX_CHARS, CatalogEntry
+from myownllm.gossip.wire import TITLE_MAX_CHARS
 from myownllm.payloads import structure
-from myownllm.peers import CONNECTED
+from myownllm.peers import CONNECTED, CatalogEntry
 from myownllm.records import PolicyStore, PromptStore
 from myownllm.watch import Watch
 
@@ -141,7 +141,11 @@ class Sharing:
         await trio.lowlevel.checkpoint()
         return {
             "peers": [
-                {"device_id": p.device_pubkey, "label": p.label, "conversations": list(p.catalog)}
+                {
+                    "device_id": p.device_pubkey,
+                    "label": p.label,
+                    "conversations": [entry.to_json() for entry in p.catalog],
+                }
                 for p in self._client.state.peers
                 if p.status in CONNECTED
             ]
@@ -186,7 +190,7 @@ class Sharing:
 
 def _of(peer: PeerEntry, text: str) -> str:
     """A conversation of a peer, as it is named there; one that it has not told of may be named by its whole id."""
-    told = [(str(entry.get("guid", "")), str(entry.get("title", ""))) for entry in peer.catalog]
+    told = [(entry.guid, entry.title) for entry in peer.catalog]
     try:
         return selected(told, text)
     except NotHereError:

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import msgspec
-from attrs import validators
 
 from myownllm.coerce import as_object, stamp
 from myownllm.conversations.names import clean_folder, is_conversation_id
 from myownllm.payloads import PayloadError, structure
+from myownllm.peers import CatalogEntry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -39,32 +39,8 @@ _ROOM_BYTES: Final = CEILING_BYTES - 64
 ENTRIES_MAX: Final = 5000
 """Of one peer's catalog (FE-9.36)."""
 TITLE_MAX_CHARS: Final = 200
-TEXT_MAX_CHARS: Final = 64
-"""Of a mode or a time."""
 CLOCK_JUMP_MS: Final = 600_000
 """A catalog older than the one before by less is a late copy; by more, the sender's clock was set (FE-12.38)."""
-
-
-@attrs.frozen
-class CatalogEntry:
-    """One conversation of a device, as it is announced."""
-
-    guid: str = attrs.field(validator=validators.max_len(TEXT_MAX_CHARS))
-    title: str = ""
-    mode: str = attrs.field(default="text", validator=validators.max_len(TEXT_MAX_CHARS))
-    updated_at: str = attrs.field(default="", validator=validators.max_len(TEXT_MAX_CHARS))
-    """ISO 8601"""
-    path: str = ""
-    """folder; empty for the root"""
-    pending_move: bool = False
-
-    def to_json(self) -> JsonObject:
-        told: JsonObject = {"guid": self.guid, "title": self.title, "mode": self.mode, "updated_at": self.updated_at}
-        if self.path:
-            told["path"] = self.path
-        if self.pending_move:
-            told["pending_move"] = True
-        return told
 
 
 def size(payload: Json) -> int:

@@ -206,10 +206,7 @@ def peer_row(peer: PeerEntry, ours: str, place: int, pins: Mapping[str, str]) ->
         "is_host": pins.get("text") == peer.device_pubkey,
         "takes_files": capabilities.supports(blob, TRANSFER_FEATURE),
         "models": [{"tag": shown(m.tag), "family": shown(m.family or "")} for m in blob.llms[:MODELS_SHOWN]],
-        "conversations": [
-            {"guid": shown(str(c.get("guid", ""))), "title": shown(str(c.get("title", "")))}
-            for c in peer.catalog[:CONVERSATIONS_SHOWN]
-        ],
+        "conversations": [{"guid": shown(c.guid), "title": shown(c.title)} for c in peer.catalog[:CONVERSATIONS_SHOWN]],
     }
 
 

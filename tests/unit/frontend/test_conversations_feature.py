@@ -20,6 +20,7 @@ from myownllm.conversations.document import ConversationError
 from myownllm.conversations.store import ConversationStore
 from myownllm.errors import FAILURES
 from myownllm.features.conversations import Conversations
+from myownllm.peers import CatalogEntry
 from myownllm.supervisor import Connection
 from unit.frontend.fakes import DEVICE_B, FakeDaemon, Refusal, peer_info
 
@@ -218,7 +219,7 @@ async def test_what_cannot_be_pushed(tmp_path: Path) -> None:
 
 async def test_pull_saves_and_then_asks_for_deletion(tmp_path: Path) -> None:
     async with desk(tmp_path) as at:
-        at.client.catalog_heard(DEVICE_B, ({"guid": "m1-abc", "path": "Work/Q4"},))
+        at.client.catalog_heard(DEVICE_B, (CatalogEntry("m1-abc", path="Work/Q4"),))
 
         def drop(payload: Any) -> Any:
             assert at.here == ["m1-abc"], "it is here before it goes there"

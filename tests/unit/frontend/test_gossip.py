@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from myownllm.gossip import wire
 from myownllm.gossip.timing import CatchUps, Debounce
-from myownllm.gossip.wire import CEILING_BYTES, CatalogEntry
+from myownllm.gossip.wire import CEILING_BYTES
+from myownllm.peers import CatalogEntry
 from myownllm.policy import Policy
 from myownllm.prompts import Prompt, Prompts, Tombstone, prompts_from_json
 from support.vectors import suite

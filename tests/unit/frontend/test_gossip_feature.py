@@ -20,7 +20,8 @@ from myownllm.client.owned import OwnedNetworks
 from myownllm.errors import AppError
 from myownllm.features import gossip
 from myownllm.features.gossip import Gossip
-from myownllm.gossip.wire import CATALOG, PERMISSIONS, PROMPTS, CatalogEntry
+from myownllm.gossip.wire import CATALOG, PERMISSIONS, PROMPTS
+from myownllm.peers import CatalogEntry
 from myownllm.policy import Gate, Permissions, Policy
 from myownllm.prompts import Prompts
 from myownllm.records import PolicyStore, PromptStore
@@ -244,7 +245,7 @@ async def test_a_peer_that_has_just_started_gets_an_answer(tmp_path: Path, autoj
         assert here.told[3:] == [(DEVICE_B, CATALOG), (DEVICE_B, PERMISSIONS), (DEVICE_B, PROMPTS)]
         peer = here.client.state.peer(DEVICE_B)
         assert peer is not None
-        assert [(e["guid"], e["path"]) for e in peer.catalog] == [("m9-abc", "Work")]
+        assert [(e.guid, e.path) for e in peer.catalog] == [("m9-abc", "Work")]
         await here.hear(CATALOG, {"entries": [], "ts": 4})
         assert here.client.state.peer(DEVICE_B) == peer, "a late copy"
         await here.hear(CATALOG, {"entries": [], "ts": 6})

@@ -87,9 +87,8 @@ def test_peer_status(case: dict[str, Any]) -> None:
 
 @cases("peer_mapping")
 def test_peer_mapping(case: dict[str, Any]) -> None:
-    entry = peers.peer_entry(
-        peers.peer_info(case["input"]["peer"]), case["input"].get("previous_catalog", ())
-    ).to_json()
+    told = tuple(peers.CatalogEntry(**each) for each in case["input"].get("previous_catalog", ()))
+    entry = peers.peer_entry(peers.peer_info(case["input"]["peer"]), told).to_json()
     assert_same({k: entry[k] for k in case["expect"]["entry"]}, case["expect"]["entry"])
 
 
