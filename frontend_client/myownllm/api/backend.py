@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
+    from myownllm.api.answers import ModelEntry
     from myownllm.coerce import JsonObject
     from myownllm.runtimes.chat import ChatRequest, Piece
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 class Backend(Protocol):
     """Every method fails at once where it fails; what it raises is in `api.failures`."""
 
-    def models(self) -> Sequence[JsonObject]:
+    def models(self) -> Sequence[ModelEntry]:
         """Entries of `/v1/models`, from what is known now: nobody is asked."""
         ...
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from mesh_common.client.errors import ControlError
-from myownllm.api import shapes
+from myownllm.api import requests
+from myownllm.api.answers import ChatAnswer
 from myownllm.api.failures import ApiError, api_error, error_body
 from myownllm.api.guard import check, cors_headers
 from myownllm.errors import AppError
@@ -18,11 +19,12 @@ from myownllm.errors import AppError
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
 
+    from myownllm.api.answers import Completion
     from myownllm.api.backend import Backend
     from myownllm.api.connection import HttpConnection
     from myownllm.api.guard import Head
     from myownllm.api.settings import ApiSettings
-    from myownllm.coerce import Json, JsonObject
+    from myownllm.coerce import Json
     from myownllm.runtimes.chat import Piece
 
     Route = Callable[["Routes", HttpConnection, Json], Awaitable[None]]
@@ -94,17 +96,17 @@ class Routes:
         await self._say(connection, {**self._backend.status(), "running": self._running})
 
     async def preload(self, connection: HttpConnection, body: Json) -> None:
-        model = shapes.read_model(body)
+        model = requests.read_model(body)
         loaded = await self._backend.preload(model)
         await self._say(connection, {"model": model, "preloaded": loaded})
 
     async def embeddings(self, connection: HttpConnection, body: Json) -> None:
-        await self._say(connection, await self._backend.embeddings(*shapes.read_embedding(body)))
+        await self._say(connection, await self._backend.embeddings(*requests.read_embedding(body)))
 
     # ── answers ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def chat(self, connection: HttpConnection, body: Json) -> None:
-        asked = shapes.read_chat(body)
+        asked = requests.read_chat(body)
         answer = _answer("chatcmpl", asked.model)
         async with aclosing(self._pieces(asked)) as pieces:
             if not asked.stream:
@@ -120,7 +122,7 @@ class Routes:
             await self._events(connection, answer.last(usage=asked.usage), begin=first, end=True)
 
     async def completion(self, connection: HttpConnection, body: Json) -> None:
-        asked = shapes.read_completion(body)
+        asked = requests.read_completion(body)
         answer = _answer("cmpl", asked.model)
         async with aclosing(self._pieces(asked)) as pieces:
             first = True
@@ -134,7 +136,7 @@ class Routes:
             else:
                 await self._say(connection, answer.whole_text())
 
-    async def _pieces(self, asked: shapes.Asked) -> AsyncGenerator[list[Piece], None]:
+    async def _pieces(self, asked: requests.Asked) -> AsyncGenerator[list[Piece], None]:
         if self._running >= ANSWERS_MAX:
             raise ApiError(429, "busy", f"{ANSWERS_MAX} requests are under way; try again when one has ended")
         self._running += 1
@@ -146,7 +148,7 @@ class Routes:
             self._running -= 1
 
     async def _events(
-        self, connection: HttpConnection, values: list[JsonObject], *, begin: bool = False, end: bool = False
+        self, connection: HttpConnection, values: list[Completion], *, begin: bool = False, end: bool = False
     ) -> None:
         """Send values as server-sent events: with the first ones goes the head, with the last ones the end."""
         if begin:
@@ -166,12 +168,12 @@ _ROUTES: Final[dict[str, dict[str, Route]]] = {
 }
 
 
-def _answer(prefix: str, model: str) -> shapes.ChatAnswer:
-    return shapes.ChatAnswer(f"{prefix}-{secrets.token_hex(12)}", model or "default", int(time.time()))
+def _answer(prefix: str, model: str) -> ChatAnswer:
+    return ChatAnswer(f"{prefix}-{secrets.token_hex(12)}", model or "default", int(time.time()))
 
 
 def _decode(body: bytes) -> Any:
     try:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise shapes.invalid("the body is not JSON") from None
+        raise requests.invalid("the body is not JSON") from None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from mesh_common.values import Value
-from myownllm.api.shapes import model_entry
+from myownllm.api.answers import model_entry
 from myownllm.capabilities import LanguageModel, supports
 from myownllm.client.work import Resource
 from myownllm.coerce import as_object
@@ -28,6 +28,7 @@ from myownllm.runtimes.chat import Finished, ToolCall
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    from myownllm.api.answers import ModelEntry
     from myownllm.client import MeshClient, Operations
     from myownllm.coerce import JsonObject
     from myownllm.inference.pins import Pins
@@ -234,7 +235,7 @@ class Asking:
 
     # ── what is there ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def models(self) -> list[JsonObject]:
+    def models(self) -> list[ModelEntry]:
         """Entries of `/v1/models`: ours, then those of each peer as `tag@device`, whatever its state is."""
         ours = [
             model_entry(m.tag, "this device", family=m.family, mode=m.mode, context_length=m.context_length)

@@ -12,8 +12,8 @@ import attrs
 import msgspec
 
 from myownllm.coerce import as_object
-from myownllm.runtimes.bodies import OPTIONS
 from myownllm.runtimes.chat import ChatRequest, Delta, Finished, Thinking, ToolCall
+from myownllm.runtimes.questions import OPTIONS
 from myownllm.runtimes.readers import arguments_object
 
 if TYPE_CHECKING:

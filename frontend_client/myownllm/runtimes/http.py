@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from myownllm.coerce import Json, JsonObject
     from myownllm.runtimes.settings import RuntimeSettings
 
+    Body = JsonObject | msgspec.Struct
+
 
 CONNECT_S: Final = 5.0
 ANSWER_MAX_BYTES: Final = 32 * 2**20
@@ -76,7 +78,7 @@ class Http:
                 raise RuntimeFailure("down", f"{text}: {reason.lower()}; start it, or set `{self._member}`") from None
         raise RuntimeFailure("down", f"{text}: no answer within {limit_s:g} s")
 
-    async def look(self, path: str, limit_s: float, body: JsonObject | None = None) -> Json:
+    async def look(self, path: str, limit_s: float, body: Body | None = None) -> Json:
         """What the server tells of itself; with a body it is a POST. A server of this machine is asked without httpx,
         which would stay in memory for it."""
         if not self.settings.is_plain:
@@ -94,13 +96,13 @@ class Http:
             return self._decoded(path, answer)
         raise self._too_late(path, limit_s)
 
-    async def post(self, path: str, body: JsonObject, limit_s: float) -> Json:
+    async def post(self, path: str, body: Body, limit_s: float) -> Json:
         return await self._whole("POST", path, body, limit_s)
 
     async def post_form(self, path: str, form: Form, limit_s: float) -> Json:
         return await self._whole("POST", path, form, limit_s)
 
-    async def stream(self, path: str, body: JsonObject, take: Callable[[bytes], bool]) -> None:
+    async def stream(self, path: str, body: Body, take: Callable[[bytes], bool]) -> None:
         """Hand the body of an answer to `take` as it comes, until it returns True; what it raises is raised.
 
         The caller bounds the time.
@@ -112,7 +114,7 @@ class Http:
         if self._client is not None:
             await self._client.aclose()
 
-    async def _whole(self, method: str, path: str, body: JsonObject | Form | None, limit_s: float) -> Json:
+    async def _whole(self, method: str, path: str, body: Body | Form | None, limit_s: float) -> Json:
         with trio.move_on_after(limit_s):
             async with self._open(method, path, body) as response:
                 data = await _read(self._what, response, ANSWER_MAX_BYTES)
@@ -135,7 +137,7 @@ class Http:
         return headers
 
     @asynccontextmanager
-    async def _open(self, method: str, path: str, body: JsonObject | Form | None) -> AsyncIterator[httpx.Response]:
+    async def _open(self, method: str, path: str, body: Body | Form | None) -> AsyncIterator[httpx.Response]:
         import httpx
 
         self.settings.place  # noqa: B018 - raises where the settings have a problem

@@ -15,9 +15,10 @@ import trio
 from mesh_common.values import Value
 from myownllm.beat import TICK_S, until_beat
 from myownllm.coerce import as_object, tolerant
-from myownllm.runtimes import bodies
+from myownllm.runtimes import models
 from myownllm.runtimes.errors import RuntimeFailure
 from myownllm.runtimes.http import Http
+from myownllm.runtimes.questions import ollama_chat, openai_chat
 from myownllm.runtimes.readers import OllamaReader, OpenAiReader
 from myownllm.runtimes.settings import RuntimeSettings
 from myownllm.runtimes.stream import CLOSE_S, Answer
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from myownllm.coerce import Json, JsonObject
-    from myownllm.runtimes.bodies import Model
     from myownllm.runtimes.chat import ChatRequest
+    from myownllm.runtimes.models import Model
 
 LOOK_S: Final = 2 * TICK_S
 """Between two looks: a change is known within five seconds, also when a look takes its whole limit (spec 08 S8)."""
@@ -142,19 +143,19 @@ class Runtimes:
 
     async def _models(self, settings: RuntimeSettings, http: Http) -> tuple[Model, ...]:
         if settings.kind == "openai":
-            return bodies.relabelled(await self._openai_models(settings, http), settings.models)
-        tags = bodies.ollama_tags(await http.look("/api/tags", LOOK_LIMIT_S))
+            return models.relabelled(await self._openai_models(settings, http), settings.models)
+        tags = models.ollama_tags(await http.look("/api/tags", LOOK_LIMIT_S))
         for tag, digest in tags.items():
             if (tag, digest) not in self._known:
                 shown = await self._shown(http, tag)
-                self._known[tag, digest] = bodies.ollama_model(tag, shown)
+                self._known[tag, digest] = models.ollama_model(tag, shown)
         self._known = {key: model for key, model in self._known.items() if tags.get(key[0]) == key[1]}
         found = [self._known[item] for item in tags.items()]
-        return bodies.relabelled(found, [m for m in settings.models if m.tag in tags])
+        return models.relabelled(found, [m for m in settings.models if m.tag in tags])
 
     async def _openai_models(self, settings: RuntimeSettings, http: Http) -> Sequence[Model]:
         try:
-            return bodies.openai_models(await http.look("/models", LOOK_LIMIT_S))
+            return models.openai_models(await http.look("/models", LOOK_LIMIT_S))
         except RuntimeFailure as error:
             if error.kind == "refused" and error.status == 404 and settings.models:
                 return ()  # a server without a list, whose models the configuration names
@@ -184,9 +185,9 @@ class Runtimes:
             raise RuntimeFailure("stopped", "the app is stopping")
         settings = self._settings
         if settings.kind == "openai":
-            answer = Answer(self._http, "/chat/completions", bodies.openai_chat(tag, request), OpenAiReader())
+            answer = Answer(self._http, "/chat/completions", openai_chat(tag, request), OpenAiReader())
         else:
-            body = bodies.ollama_chat(tag, request, settings.keep_alive)
+            body = ollama_chat(tag, request, settings.keep_alive)
             answer = Answer(self._http, "/api/chat", body, OllamaReader())
         self._nursery.start_soon(answer.read)
         self.running += 1

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 import attrs
 
 from myownllm.coerce import as_object
-from myownllm.runtimes.bodies import Model
 from myownllm.runtimes.errors import RuntimeFailure
+from myownllm.runtimes.models import Model
 
 if TYPE_CHECKING:
     from myownllm.coerce import Json, JsonObject

@@ -10,9 +10,8 @@ from myownllm.runtimes.chat import Finished, merged, size
 from myownllm.runtimes.errors import RuntimeFailure
 
 if TYPE_CHECKING:
-    from myownllm.coerce import JsonObject
     from myownllm.runtimes.chat import Piece
-    from myownllm.runtimes.http import Http
+    from myownllm.runtimes.http import Body, Http
     from myownllm.runtimes.readers import Reader
 
 FIRST_S: Final = 180.0
@@ -27,7 +26,7 @@ CLOSE_S: Final = 1.0
 class Answer:
     """An answer under way. `read` runs in a task; the one listener iterates; `leave` ends both."""
 
-    def __init__(self, http: Http, path: str, body: JsonObject, reader: Reader) -> None:
+    def __init__(self, http: Http, path: str, body: Body, reader: Reader) -> None:
         self._http, self._path, self._body, self._reader = http, path, body, reader
         self._waiting: list[Piece] = []
         self._told_end = False

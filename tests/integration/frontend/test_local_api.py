@@ -13,7 +13,7 @@ import trio
 import trio.testing
 
 from myownllm.api import ApiServer, ApiSettings
-from myownllm.api.shapes import model_entry
+from myownllm.api.answers import model_entry
 from myownllm.inference.picks import HostError
 from myownllm.runtimes.chat import Delta, Finished
 from support.ports import free_port
@@ -21,6 +21,7 @@ from support.ports import free_port
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
 
+    from myownllm.api.answers import ModelEntry
     from myownllm.runtimes.chat import ChatRequest, Piece
 
 ASK = json.dumps({"model": "m", "messages": [{"role": "user", "content": "hi"}]}).encode()
@@ -35,7 +36,7 @@ class Backend:
         self.ended = trio.Event()
         self.words = [Delta("yes")]
 
-    def models(self) -> list[dict[str, Any]]:
+    def models(self) -> list[ModelEntry]:
         return [model_entry("m", "this device")]
 
     async def ask(self, model: str, request: ChatRequest) -> AsyncGenerator[list[Piece], None]:

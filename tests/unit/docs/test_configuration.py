@@ -13,7 +13,7 @@ from msgspec import Struct
 from myownllm.api.settings import ApiSettings
 from myownllm.catalog import model, network
 from myownllm.catalog.model import Catalog
-from myownllm.runtimes.bodies import Model
+from myownllm.runtimes.models import Model
 from myownllm.runtimes.settings import KEEP_ALIVE, OLLAMA_URL, RuntimeSettings
 from myownllm.runtimes.speech import MODEL
 from myownllm.supervisor.binaries import OVERRIDES

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh_common.client.errors import ControlError, ErrorKind, stream_failure
-from myownllm.api import shapes
+from myownllm.api import requests
+from myownllm.api.answers import ChatAnswer
 from myownllm.api.failures import ApiError, api_error, error_body
 from myownllm.api.guard import Head, check, cors_headers
 from myownllm.api.settings import ApiSettings
@@ -18,6 +20,9 @@ from myownllm.errors import AppError
 from myownllm.inference.picks import HostError
 from myownllm.runtimes import RuntimeFailure
 from myownllm.runtimes.chat import Delta, Finished, Thinking, ToolCall, Usage
+
+if TYPE_CHECKING:
+    from myownllm.api.answers import Completion
 
 HOST = {"host": "127.0.0.1:1473"}
 LOCAL = "127.0.0.1"
@@ -129,7 +134,7 @@ HELLO = {"role": "user", "content": "hello"}
 
 
 def test_a_chat_request_is_read() -> None:
-    asked = shapes.read_chat(
+    asked = requests.read_chat(
         {
             "model": "m@Pi",
             "messages": [
@@ -148,8 +153,8 @@ def test_a_chat_request_is_read() -> None:
     assert asked.chat.messages == ({"role": "system", "content": "be kind"}, HELLO)
     assert asked.chat.options == {"max_tokens": 7, "temperature": 0.5}
     assert len(asked.chat.tools) == 1
-    assert shapes.read_chat({"messages": [HELLO], "tools": [{}], "tool_choice": "none"}).chat.tools == ()
-    assert shapes.read_chat({"messages": [HELLO], "model": "default"}).model == ""
+    assert requests.read_chat({"messages": [HELLO], "tools": [{}], "tool_choice": "none"}).chat.tools == ()
+    assert requests.read_chat({"messages": [HELLO], "model": "default"}).model == ""
 
 
 @pytest.mark.parametrize(
@@ -166,7 +171,7 @@ def test_a_chat_request_is_read() -> None:
 )
 def test_a_bad_chat_request_is_refused(body: Any) -> None:
     with pytest.raises(ApiError) as caught:
-        shapes.read_chat(body)
+        requests.read_chat(body)
     assert caught.value.status == 400
 
 
@@ -181,18 +186,18 @@ NEARLY = st.recursive(
 
 @given(NEARLY)
 def test_no_json_makes_a_request_fail_otherwise(body: Any) -> None:
-    for read in (shapes.read_chat, shapes.read_completion, shapes.read_embedding):
+    for read in (requests.read_chat, requests.read_completion, requests.read_embedding):
         with contextlib.suppress(ApiError):
             read(body)
 
 
 def test_completions_and_embeddings() -> None:
-    assert shapes.read_completion({"prompt": ["once"]}).chat.messages == ({"role": "user", "content": "once"},)
+    assert requests.read_completion({"prompt": ["once"]}).chat.messages == ({"role": "user", "content": "once"},)
     with pytest.raises(ApiError, match="one text"):
-        shapes.read_completion({"prompt": ["a", "b"]})
-    assert shapes.read_embedding({"model": "e", "input": ["a"], "user": "x"}) == ("e", {"input": ["a"]})
+        requests.read_completion({"prompt": ["a", "b"]})
+    assert requests.read_embedding({"model": "e", "input": ["a"], "user": "x"}) == ("e", {"input": ["a"]})
     with pytest.raises(ApiError, match="input"):
-        shapes.read_embedding({"input": []})
+        requests.read_embedding({"input": []})
 
 
 # ── answers ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -201,14 +206,18 @@ CALLS = [ToolCall("f", {"a": 1}), ToolCall("g", "{oh", "mine")]
 PIECES = [Thinking("hm"), Delta("yes"), *CALLS, Usage(3, 4), Finished("stop")]
 
 
-def answer() -> shapes.ChatAnswer:
-    return shapes.ChatAnswer("chatcmpl-0123456789abcdef", "m", 1)
+def written(answer: Completion) -> Any:
+    return msgspec.json.decode(msgspec.json.encode(answer))
+
+
+def answer() -> ChatAnswer:
+    return ChatAnswer("chatcmpl-0123456789abcdef", "m", 1)
 
 
 def test_a_whole_answer() -> None:
     whole = answer()
     whole.gather(PIECES)
-    said = whole.whole()
+    said = written(whole.whole())
     assert said["choices"][0]["finish_reason"] == "tool_calls"
     assert said["choices"][0]["message"] == {
         "role": "assistant",
@@ -222,13 +231,18 @@ def test_a_whole_answer() -> None:
     assert said["usage"]["total_tokens"] == 7
     cut = answer()
     cut.gather([Delta("half"), Finished("length")])
-    assert cut.whole_text()["choices"][0] == {"index": 0, "text": "half", "logprobs": None, "finish_reason": "length"}
-    assert "usage" not in cut.whole()
+    assert written(cut.whole_text())["choices"][0] == {
+        "index": 0,
+        "text": "half",
+        "logprobs": None,
+        "finish_reason": "length",
+    }
+    assert "usage" not in written(cut.whole())
 
 
 def test_a_streamed_answer_says_the_same() -> None:
     streamed = answer()
-    chunks = [streamed.first(), *streamed.chunks(PIECES), *streamed.last(usage=True)]
+    chunks = [*map(written, [streamed.first(), *streamed.chunks(PIECES), *streamed.last(usage=True)])]
     deltas = [c["choices"][0]["delta"] for c in chunks if c["choices"]]
     assert deltas[:3] == [{"role": "assistant", "content": ""}, {"reasoning_content": "hm"}, {"content": "yes"}]
     assert [d["tool_calls"][0]["index"] for d in deltas[3:5]] == [0, 1]
@@ -236,5 +250,5 @@ def test_a_streamed_answer_says_the_same() -> None:
     assert (chunks[-1]["choices"], chunks[-1]["usage"]["prompt_tokens"]) == ([], 3)
     assert len(answer().last(usage=True)) == 1
     words = answer()
-    assert words.text_chunks([Delta("a"), Usage(1, 1)])[0]["choices"][0]["text"] == "a"
-    assert words.last_text()["choices"][0]["finish_reason"] == "stop"
+    assert written(words.text_chunks([Delta("a"), Usage(1, 1)])[0])["choices"][0]["text"] == "a"
+    assert written(words.last_text())["choices"][0]["finish_reason"] == "stop"

@@ -6,22 +6,16 @@ import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
 from myownllm.runtimes import RuntimeFailure, RuntimeSettings, plain
-from myownllm.runtimes.bodies import (
-    Model,
-    ollama_chat,
-    ollama_model,
-    ollama_tags,
-    openai_chat,
-    openai_models,
-    relabelled,
-)
 from myownllm.runtimes.chat import ChatRequest, Delta, Finished, Thinking, ToolCall, Usage, merged
+from myownllm.runtimes.models import Model, ollama_model, ollama_tags, openai_models, relabelled
+from myownllm.runtimes.questions import OPTIONS, OpenAiChat, ollama_chat, openai_chat
 from myownllm.runtimes.readers import LINE_MAX_BYTES, OllamaReader, OpenAiReader
 
 if TYPE_CHECKING:
@@ -195,8 +189,16 @@ TALK = ChatRequest(
 )
 
 
+def written(body: msgspec.Struct) -> Any:
+    return msgspec.json.decode(msgspec.json.encode(body))
+
+
+def test_every_option_has_its_member() -> None:
+    assert set(OPTIONS) < set(OpenAiChat.__struct_fields__)
+
+
 def test_a_question_in_ollamas_words() -> None:
-    assert ollama_chat("m", TALK, "30m") == {
+    assert written(ollama_chat("m", TALK, "30m")) == {
         "model": "m",
         "stream": True,
         "think": False,
@@ -219,12 +221,12 @@ def test_a_question_in_ollamas_words() -> None:
         ],
     }
     schema = {"type": "json_schema", "json_schema": {"schema": {"type": "object"}}}
-    wanted = ollama_chat("m", ChatRequest((), options={"response_format": schema}), None)
+    wanted = written(ollama_chat("m", ChatRequest((), options={"response_format": schema}), None))
     assert wanted == {"model": "m", "messages": [], "stream": True, "format": {"type": "object"}}
 
 
 def test_a_question_in_openais_words() -> None:
-    body = openai_chat("m", TALK)
+    body = written(openai_chat("m", TALK))
     assert body["messages"][1]["tool_calls"] == [
         {"id": "a", "type": "function", "function": {"name": "shell", "arguments": '{"command":"ls"}'}},
         {"id": "call_2", "type": "function", "function": {"name": "clock", "arguments": "{}"}},
