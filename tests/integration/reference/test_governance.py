@@ -111,7 +111,9 @@ def test_a_mixed_fleet_founds_admits_evicts_and_lets_in_again(programs: tuple[st
         propose(owner, "role_grant", target=c, role="member")
         for device in (owner, controller):
             until(lambda device=device: roles(device).get(c) == "member", "it is a member again")  # type: ignore[misc]  # mypy knows no default of a lambda
-        until(lambda: owner.sees(member) == "active", "it is back")
+        # Two of v0.3.8 may take minutes for it, or never come to it (spec 02 24.1, no. 26); it is back where ours is.
+        ours = next(device for device in (owner, controller) if device.program == OURS)
+        until(lambda: ours.sees(member) == "active", "it is back")
         until(lambda: roles(member).get(c) == "member", "and knows it")
 
 
