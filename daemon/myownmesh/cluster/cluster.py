@@ -54,8 +54,10 @@ _ADDRESS_CHARS: Final = 64
 class Relay(Elsewhere):
     """Another relay."""
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, now: float, number: int) -> None:
         self.heard_at = now
+        self.number = number
+        """Of its last batch that was heard; an earlier one is heard again."""
         self.counts: dict[str, int] = {}
         self.unsaid: set[Pair] | None = None
         """While it says everything: what it held before and has not said again."""
@@ -71,6 +73,7 @@ class Cluster(News):
         self._hub = hub
         self._relays: dict[str, Relay] = {}
         self._outbox = Outbox()
+        self._number = 0
         self._is_joined = False
         self._reason: str | None = None
         self._beat_at = now
@@ -111,11 +114,15 @@ class Cluster(News):
             else:
                 room -= len(entry)
                 taken.append(entry)
-        return entries.batch(self._me, taken) if taken else None
+        return self._numbered(taken) if taken else None
 
     def take_beat(self) -> bytes:
         """A batch that says nothing but that this relay is there."""
-        return entries.batch(self._me, [])
+        return self._numbered([])
+
+    def _numbered(self, said: list[bytes]) -> bytes:
+        self._number += 1
+        return entries.batch(self._me, self._number, said)
 
     def _say(self, entry: Entry, useless_at: float | None = None) -> None:
         self._outbox.add(entries.encoded(entry), useless_at)
@@ -128,11 +135,11 @@ class Cluster(News):
         if data.startswith(self._mine):
             return
         try:
-            name, said = entries.read_batch(data)
+            name, number, said = entries.read_batch(data)
         except NotOurs:
             self._note_unreadable(now)
             return
-        relay = None if is_past else self._relay(name, now)
+        relay = None if is_past else self._relay(name, number, now)
         for entry in said:
             if isinstance(entry, Said):
                 holder = relay if entry.is_present else None
@@ -144,13 +151,17 @@ class Cluster(News):
             elif relay is not None:
                 self._take(relay, entry, now)
 
-    def _relay(self, name: str, now: float) -> Relay | None:
+    def _relay(self, name: str, number: int, now: float) -> Relay | None:
         relay = self._relays.get(name)
         if relay is None:
             if len(self._relays) >= RELAYS:
                 return None
-            relay = self._relays[name] = Relay(now)
+            relay = self._relays[name] = Relay(now, number)
             self._ask(name)
+        elif number > relay.number + 1:
+            self._wants_stored = True
+            self._ask(name)
+        relay.number = max(relay.number, number)
         relay.heard_at = now
         return relay
 

@@ -68,6 +68,8 @@ Entry = Said | OfRelay
 class Batch(Struct, frozen=True, array_like=True):
     version: int
     relay: str
+    number: int
+    """One more than the batch in front of it: a gap shows that something was not heard."""
     entries: list[Raw]
 
 
@@ -80,23 +82,23 @@ def encoded(entry: Entry) -> bytes:
     return _encoder.encode(entry)
 
 
-def batch(relay: str, entries: list[bytes]) -> bytes:
-    return _encoder.encode(Batch(VERSION, relay, [Raw(each) for each in entries]))
+def batch(relay: str, number: int, entries: list[bytes]) -> bytes:
+    return _encoder.encode(Batch(VERSION, relay, number, [Raw(each) for each in entries]))
 
 
 def beginning(relay: str) -> bytes:
     """With what every batch of this relay begins, and no other one's."""
-    return batch(relay, [])[:-1]
+    return batch(relay, 0, [])[:-2]
 
 
-def read_batch(data: bytes) -> tuple[str, list[Entry]]:
-    """Who said what. Raises `NotOurs`."""
+def read_batch(data: bytes) -> tuple[str, int, list[Entry]]:
+    """Who said what, and as the how many-th. Raises `NotOurs`."""
     if len(data) > MAX_BATCH_BYTES:
         raise NotOurs
     try:
         found = _batches.decode(data)
         if found.version != VERSION or not found.relay or len(found.relay) > _RELAY_CHARS:
             raise NotOurs
-        return found.relay, [_entries.decode(each) for each in found.entries]
+        return found.relay, found.number, [_entries.decode(each) for each in found.entries]
     except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
         raise NotOurs from error

@@ -197,14 +197,13 @@ class Hub:
         None when it is no genuine event: a relay takes no other, so somebody else speaks there.
         """
         try:
-            (value,) = decode_array(b"[%b]" % text)
-            event = nostr.decode_event(value)
+            event = nostr.read_encoded(text)
         except ValueError:
             return None
         is_known = self._recent.get(event.id) == event.sig
         if not is_known and not nostr.is_genuine(event):
             return None
-        stored = stored_event(event, now - age_s)
+        stored = stored_event(event, now - age_s, text)
         if holder is not None and stored.announces is not None and len(stored.text) <= _PRESENCE_BYTES:
             self._presence.announced(holder, stored.announces, stored)
         if not is_known and age_s < RETENTION_S:

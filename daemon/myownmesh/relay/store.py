@@ -45,8 +45,9 @@ class Stored:
     """Its place in the order of arrival; the store sets it."""
 
 
-def stored_event(event: NostrEvent, now: float) -> Stored:
-    text = event.encoded()
+def stored_event(event: NostrEvent, now: float, text: bytes | None = None) -> Stored:
+    """`text` is the event as `encoded` writes it, if it is at hand."""
+    text = text or event.encoded()
     if not is_ephemeral(event.kind):  # it may stay for long: members of a room name the room in the same bytes
         event = replace(event, tags=tuple(tuple(map(sys.intern, tag)) for tag in event.tags))
     rooms = tuple(dict.fromkeys(event.tag_values("r")))[:_MAX_ROOMS_PER_EVENT]

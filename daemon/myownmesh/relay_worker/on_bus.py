@@ -1,218 +1,322 @@
-"""A relay's loop beside its bus: trio waits for both, so that no thread takes the other one's turn.
+"""A relay's way to the others: a channel and a stream of one Redis (or Valkey).
 
-A stream of a Redis (or Valkey) holds what the relays say. Each of them reads all of it, from where it was when it could
-not be reached; what has been trimmed meanwhile is asked for anew. A server that takes nothing, because its memory is
-full or it only copies another one, is as good as away.
+What a relay says it publishes on the channel and then adds to the stream. All hear the channel; the stream is for
+whoever could not: when a relay is connected anew, it reads on from where it was while it hears already, and works on
+what it hears when it has read all. A server that takes nothing, because its memory is full or it only copies another
+one, is as good as away.
 """
 
 from __future__ import annotations
 
 import logging
+import socket
+import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import trio
-from coredis.exceptions import RedisError, ResponseError
+from coredis.exceptions import RedisError
 
+from myownmesh.cluster.outbox import BATCH_BYTES
 from myownmesh.relay.store import RETENTION_S, STORED_BYTES, STORED_EVENTS
-from myownmesh.relay_worker.redis_server import LIMIT_S, READ_AT_ONCE, TooLong, connected
+from myownmesh.relay_worker.redis_server import ANSWER_BYTES, LIMIT_S, READ_AT_ONCE, Server, TooLong, connected, packed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from myownmesh.cluster.cluster import Cluster
-    from myownmesh.protocol.clock import Instant
-    from myownmesh.relay_worker.redis_server import Server
+    from myownmesh.relay_worker.redis_server import Wire
     from myownmesh.worker.loop import Loop
 
+_EMPTY: Final = b"$0\r\n\r\n"
 STREAM: Final = b"myownmesh:relay"
+CHANNEL: Final = STREAM
 FIELD: Final = b"b"
 RETRY_S: Final = 1.0
-BLOCK_MS: Final = 2000
 SLICE_S: Final = 0.005
 """So long what was read is worked on before clients have their turn."""
 KEPT_WHEN_FULL: Final = STORED_EVENTS // 8
+ON_THE_WAY_BYTES: Final = 16 * BATCH_BYTES
+"""Said, and not known to have been taken; the rest waits where it is bounded."""
+
+_PUBLISH: Final = packed(b"PUBLISH", CHANNEL, b"").removesuffix(_EMPTY)
+_ADD: Final = packed(b"XADD", STREAM, b"MAXLEN", b"~", STORED_EVENTS, b"*", FIELD, b"").removesuffix(_EMPTY)
+"""All but the last word: what is said most is not written anew each time."""
 
 Place = tuple[int, int]
 """Of an entry in the stream: milliseconds of the server's clock, and a number within them."""
 
 
-class Away(Exception):
-    """The bus cannot be used; the text says why."""
-
-
-def run_on_bus(
-    url: str, cluster: Cluster, loop: Loop, tick: Callable[[Instant], None], pause_s: Callable[[], float]
-) -> None:
-    """What `Loop.run` does, and the bus beside it."""
-    logging.getLogger("coredis").setLevel(logging.CRITICAL)  # what it has to say is raised, and told by `problem`
-    trio.run(_both, Bus(url, cluster), loop, tick, pause_s)
-
-
-async def _both(bus: Bus, loop: Loop, tick: Callable[[Instant], None], pause_s: Callable[[], float]) -> None:
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(bus.run)
-        for seconds in loop.turns(tick, pause_s):
-            with trio.move_on_after(seconds):
-                await trio.lowlevel.wait_readable(loop)
-            loop.turn(0.0)
-        nursery.cancel_scope.cancel()
-
-
 class Bus:
-    """The stream of one server, for as long as the relay runs."""
+    """The channel and the stream of one server, for as long as the relay runs."""
 
-    def __init__(self, url: str, cluster: Cluster, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, url: str, cluster: Cluster, loop: Loop, now: Callable[[], float] = time.monotonic) -> None:
         self._url = url
         self._cluster = cluster
+        self._loop = loop
         self._now = now
+        self._server: Server | None = None
+        self._connecting: _Connecting | None = None
+        self._retry_at = now()
         self._read_to: Place | None = None
-        """The last entry that was read; None before the first connection."""
-        self._run: bytes | None = None
-        """Of the server, which is another one when it has been restarted."""
+        """All up to here has been heard; None before the first connection."""
         self._is_to_jump = False
-        """What stands at the place cannot be read."""
+        """What comes behind this place cannot be read."""
         self._past: Place = (0, 0)
         """What was there when this relay came up."""
-        self._ahead_ms = 0.0
-        """Of the server's clock, before ours."""
-        self._unsaid: bytes | None = None
-        """A batch of which nobody knows whether the server took it. Hearing it twice does no harm."""
+        self._ahead_ms: float | None = None
+        """Of the server's clock, before ours; None until it is known for this connection."""
+        self._said: deque[bytes] = deque()
+        """Batches of which nobody knows whether the server took them. Hearing them twice does no harm."""
+        self._said_bytes = 0
+        self._is_to_say = False
+        self._is_refused = False
+        self._is_behind = True
+        """What was missed has not been read and worked on."""
+        self._is_reading = False
+        self._read: deque[tuple[Place, bytes]] = deque()
+        self._is_there_more = False
+        self._held: deque[bytes] = deque()
+        """What was heard while it was behind."""
+        self._held_bytes = 0
         self._sizes: deque[tuple[Place, int]] = deque()
         self._bytes = 0
-        self._news = trio.Event()
-        cluster.on_outgoing = self._wake
+        logging.getLogger("coredis").setLevel(logging.CRITICAL)  # what it has to say is raised, and told by `problem`
+        cluster.on_outgoing = self._say_soon
         cluster.parted("it has not been reached yet")
 
-    def _wake(self) -> None:
-        self._news.set()
+    def next_timer(self) -> float:
+        """When `tick` has something to do at the latest."""
+        if self._server is None:
+            return self._retry_at if self._connecting is None else float("inf")
+        due = self._server.due()
+        return self._cluster.next_beat() if due is None else min(due, self._cluster.next_beat())
 
-    async def run(self) -> None:
-        """Speak and listen, and come back whenever the server has been away. Runs until cancelled."""
-        while True:
-            try:
-                await self._session()
-            except* (RedisError, OSError, Away, trio.TooSlowError, *_BROKEN) as trouble:
-                self._cluster.parted(_reason(trouble))
-            await trio.sleep(RETRY_S)
+    def tick(self, now: float) -> None:
+        """Due at `next_timer`, and at any other time."""
+        server = self._server
+        if server is None:
+            if self._connecting is None and now >= self._retry_at:
+                self._connecting = _Connecting(self._url, self._loop, self._connected)
+        elif (due := server.due()) is not None and now >= due:
+            server.close()
+            self._is_away(trio.TooSlowError())
+        elif self._ahead_ms is not None and self._cluster.is_beat_due(now):
+            self._put(self._cluster.take_beat())
+            self._trim(server)
+            server.flush()
 
-    async def _session(self) -> None:
-        async with connected(self._url) as writer, connected(self._url) as reader:
-            with trio.fail_after(2 * LIMIT_S):
-                await self._find_place(reader)
-                await self._add(writer, self._unsaid or self._cluster.take_beat())
-            self._cluster.joined(self._now())
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._read, reader)
-                nursery.start_soon(self._write, writer)
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+
+    def _connected(self, found: Wire | BaseException) -> None:
+        self._connecting = None
+        if isinstance(found, BaseException):
+            self._is_away(found)
+            return
+        self._ahead_ms, self._is_refused = None, False
+        self._is_behind = self._is_reading = True
+        self._read.clear()
+        self._held.clear()
+        self._held_bytes = 0
+        self._server = server = Server(found, self._loop, self._heard, self._is_away, self._now)
+        server.ask(self._should_be_done, b"SUBSCRIBE", CHANNEL)
+        if not self._said:
+            self._put(self._cluster.take_beat())
+        else:
+            for batch in self._said:
+                self._send(server, batch)
+        server.flush()
+
+    def _is_away(self, why: BaseException | str) -> None:
+        self._server = None
+        self._retry_at = self._now() + RETRY_S
+        if isinstance(why, TooLong):
+            self._is_to_jump = True
+        self._cluster.parted(_reason(why))
 
     # ── out ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _write(self, server: Server) -> None:
-        while True:
-            self._news = trio.Event()
-            while (batch := self._cluster.take_batch(self._now())) is not None:
-                await self._add(server, batch)
-            if self._cluster.is_beat_due(self._now()):
-                await self._add(server, self._cluster.take_beat())
-                await self._trim(server)
-            with trio.move_on_after(max(0.0, self._cluster.next_beat() - self._now())):
-                await self._news.wait()
+    def _say_soon(self) -> None:
+        """What comes up in one turn of the loop is said together."""
+        if not self._is_to_say:
+            self._is_to_say = True
+            self._loop.soon(self._say)
 
-    async def _add(self, server: Server, batch: bytes) -> None:
-        self._unsaid = batch
-        try:
-            await server.ask(b"XADD", STREAM, b"MAXLEN", b"~", STORED_EVENTS, b"*", FIELD, batch)
-        except ResponseError as error:
+    def _say(self) -> None:
+        self._is_to_say = False
+        if (server := self._server) is None or self._ahead_ms is None:
+            return  # it is said as soon as they can hear
+        while self._said_bytes < ON_THE_WAY_BYTES and (batch := self._cluster.take_batch(self._now())) is not None:
+            self._put(batch)
+        server.flush()
+
+    def _put(self, batch: bytes) -> None:
+        self._said.append(batch)
+        self._said_bytes += len(batch)
+        assert self._server is not None
+        self._send(self._server, batch)
+
+    def _send(self, server: Server, batch: bytes) -> None:
+        """In this order whoever finds it in the stream, or adds something behind it, has been sent it before."""
+        last = b"$%d\r\n%b\r\n" % (len(batch), batch)
+        server.ask_packed(self._should_be_done, _PUBLISH + last)
+        server.ask_packed(self._added, _ADD + last)
+
+    def _added(self, answer: bytes | RedisError) -> None:
+        assert self._server is not None
+        if self._is_refused:
+            return
+        if isinstance(answer, RedisError):
             # Nearly always for want of memory, of which the stream may be the cause.
-            await server.ask(b"XTRIM", STREAM, b"MAXLEN", b"~", KEPT_WHEN_FULL)
-            raise Away(f"it takes nothing: {error}") from error
-        self._unsaid = None
+            self._is_refused = True
+            give_up = partial(self._give_up, f"it takes nothing: {answer}")
+            self._server.ask(give_up, b"XTRIM", STREAM, b"MAXLEN", b"~", KEPT_WHEN_FULL)
+            self._server.flush()
+            return
+        was_full = self._said_bytes >= ON_THE_WAY_BYTES
+        self._said_bytes -= len(self._said.popleft())
+        place = _place(answer)
+        if self._ahead_ms is None:
+            self._begin(self._server, place)
+        elif not self._is_behind:
+            # All that came before was published before, and has been heard.
+            assert self._read_to is not None
+            self._read_to = max(self._read_to, place)
+        if was_full:
+            self._say()
 
-    async def _trim(self, server: Server) -> None:
+    def _give_up(self, why: str, _answer: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        self._is_away(why)
+
+    def _should_be_done(self, answer: object) -> None:
+        if isinstance(answer, RedisError):
+            self._give_up(str(answer), answer)
+
+    def _trim(self, server: Server) -> None:
         """No more bytes and no older ones than a relay keeps itself."""
         oldest_ms = int(self._server_ms() - RETENTION_S * 1000)
         while self._sizes and (self._sizes[0][0][0] < oldest_ms or self._bytes > STORED_BYTES):
             place, size = self._sizes.popleft()
             self._bytes -= size
             oldest_ms = max(oldest_ms, place[0])
-        await server.ask(b"XTRIM", STREAM, b"MINID", b"~", oldest_ms)
+        server.ask(self._should_be_done, b"XTRIM", STREAM, b"MINID", b"~", oldest_ms)
 
     # ── in ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _find_place(self, server: Server) -> None:
-        """From where to read on."""
-        asked_at = self._now()
-        seconds, microseconds = await server.ask(b"TIME")
-        self._ahead_ms = int(seconds) * 1000 + int(microseconds) / 1000 - asked_at * 1000
-        newest, oldest = await _ends(server)
-        run, self._run = self._run, await _run_of(server)
-        if self._read_to is None:
-            self._read_to, self._past = (0, 0), newest
-        elif newest < self._read_to:  # another stream: the server lost this one
-            self._read_to, self._past = (0, 0), (0, 0)
-            self._sizes.clear()
-            self._bytes = 0
-            self._cluster.missed()
-        elif self._is_to_jump:
-            self._read_to = newest
-            self._cluster.jumped(self._now())
-        elif (newest > self._read_to and oldest > self._read_to) or run != self._run:
-            self._cluster.missed()
-        self._is_to_jump = False
-
-    async def _read(self, server: Server) -> None:
-        while True:
-            assert self._read_to is not None
-            words = (b"COUNT", READ_AT_ONCE, b"BLOCK", BLOCK_MS, b"STREAMS", STREAM, _written(self._read_to))
-            try:
-                found = await server.ask(b"XREAD", *words, limit_s=LIMIT_S + BLOCK_MS / 1000)
-            except TooLong:
-                self._is_to_jump = True
-                raise
-            read = list((found or {}).values())
-            since = self._now()
-            for entry in read[0] if read else ():
-                self._take(_place(entry[0]), entry[1])
-                if self._now() - since > SLICE_S:
-                    await trio.lowlevel.checkpoint()
-                    since = self._now()
-            if read and len(read[0]) == READ_AT_ONCE:
-                before = self._read_to
-                _, oldest = await _ends(server)
-                if oldest > before:  # it was trimmed faster than it was read
-                    self._cluster.missed()
-
-    def _take(self, place: Place, fields: list[bytes]) -> None:
+    def _begin(self, server: Server, place: Place) -> None:
+        """They can be heard, and hear; `place` is where this relay's first words of this connection stand."""
         now = self._now()
-        data = dict(zip(fields[::2], fields[1::2], strict=True)).get(FIELD, b"")
-        self._read_to = place
+        self._ahead_ms = place[0] - now * 1000
+        if self._read_to is None:
+            self._read_to, self._past = (0, 0), place
+        elif place < self._read_to:  # another stream: the server lost this one, and its clock went back
+            self._read_to, self._past = (0, 0), (0, 0)
+        elif self._is_to_jump:
+            self._read_to = place
+            self._cluster.jumped(now)
+        self._is_to_jump = False
+        self._cluster.joined(now)
+        self._ask_for_more(server)
+
+    def _ask_for_more(self, server: Server) -> None:
+        assert self._read_to is not None
+        self._is_reading = True
+        words = (b"COUNT", READ_AT_ONCE, b"STREAMS", STREAM, b"%d-%d" % self._read_to)
+        server.ask(self._found, b"XREAD", *words)
+        server.flush()
+
+    def _found(self, answer: Any) -> None:
+        if isinstance(answer, RedisError):
+            self._give_up(str(answer), answer)
+            return
+        self._is_reading = False
+        entries = next(iter(answer.values())) if answer else ()
+        for name, fields in entries:
+            self._read.append((_place(name), dict(zip(fields[::2], fields[1::2], strict=True)).get(FIELD, b"")))
+        self._is_there_more = len(entries) == READ_AT_ONCE
+        self._work()
+
+    def _work(self) -> None:
+        """On what was missed, then on what was heard meanwhile, in slices."""
+        if (server := self._server) is None or self._is_reading:
+            return
+        until = self._now() + SLICE_S
+        while self._read:
+            place, data = self._read.popleft()
+            self._read_to = place
+            age_s = max(0.0, (self._server_ms() - place[0]) / 1000)
+            self._take(place, data, age_s=age_s, is_past=place <= self._past)
+            if self._now() > until:
+                self._loop.soon(self._work)
+                return
+        if self._is_there_more:
+            self._ask_for_more(server)
+            return
+        while self._held:
+            data = self._held.popleft()
+            self._held_bytes -= len(data)
+            self._take_live(data)
+            if self._now() > until:
+                self._loop.soon(self._work)
+                return
+        self._is_behind = False
+
+    def _heard(self, data: bytes) -> None:
+        if not self._is_behind:
+            self._take_live(data)
+            return
+        self._held.append(data)
+        self._held_bytes += len(data)
+        while self._held_bytes > ANSWER_BYTES:  # whoever said it is asked: its next words have a later number
+            self._held_bytes -= len(self._held.popleft())
+
+    def _take_live(self, data: bytes) -> None:
+        self._take((int(self._server_ms()), 0), data, age_s=0.0, is_past=False)
+
+    def _take(self, place: Place, data: bytes, *, age_s: float, is_past: bool) -> None:
         self._sizes.append((place, len(data)))
         self._bytes += len(data)
         if len(self._sizes) > 2 * STORED_EVENTS:
             self._bytes -= self._sizes.popleft()[1]
-        age_s = max(0.0, (self._server_ms() - place[0]) / 1000)
-        self._cluster.take(data, now, age_s=age_s, is_past=place <= self._past)
+        self._cluster.take(data, self._now(), age_s=age_s, is_past=is_past)
 
     def _server_ms(self) -> float:
-        return self._now() * 1000 + self._ahead_ms
+        return self._now() * 1000 + (self._ahead_ms or 0.0)
 
 
-async def _ends(server: Server) -> tuple[Place, Place]:
-    """The newest entry that there has been, and the oldest one still there: what is trimmed is noted nowhere."""
-    if not await server.ask(b"EXISTS", STREAM):
-        return (0, 0), (0, 0)
-    found = await server.ask(b"XINFO STREAM", STREAM)
-    newest = _place(found[b"last-generated-id"])
-    return newest, _place(found[b"recorded-first-entry-id"]) if found[b"length"] else (newest[0], newest[1] + 1)
+class _Connecting:
+    """A thread that connects, since that may wait: for names, for the server, for its password to be right."""
 
+    def __init__(self, url: str, loop: Loop, then: Callable[[Wire | BaseException], None]) -> None:
+        """`then` is called in the loop. Whatever goes wrong that is no trouble with a server is raised there."""
+        self._loop = loop
+        self._then = then
+        self._done, theirs = socket.socketpair()
+        self._found: Wire | BaseException | None = None
+        loop.watch(self._done, self._ready)
+        threading.Thread(target=self._connect, args=(url, theirs), daemon=True).start()
 
-async def _run_of(server: Server) -> bytes:
-    """Another one whenever the server has been started."""
-    found = await server.ask(b"INFO", b"server")
-    return bytes(found).partition(b"run_id:")[2].partition(b"\r")[0]
+    def _connect(self, url: str, theirs: socket.socket) -> None:
+        try:
+            self._found = connected(url)
+        except BaseException as error:  # noqa: BLE001  # `_ready` raises what is no trouble with a server
+            self._found = error
+        theirs.close()  # the other end can be read then
+
+    def _ready(self, _events: int) -> None:
+        self._loop.forget(self._done)
+        self._done.close()
+        assert self._found is not None
+        if isinstance(self._found, BaseException) and not isinstance(_only(self._found), _TROUBLE):
+            raise self._found
+        self._then(self._found)
 
 
 def _place(found: bytes) -> Place:
@@ -220,13 +324,16 @@ def _place(found: bytes) -> Place:
     return int(ms), int(number or 0)
 
 
-def _written(place: Place) -> str:
-    return f"{place[0]}-{place[1]}"
-
-
-def _reason(trouble: BaseException) -> str:
+def _only(trouble: BaseException) -> BaseException:
     while isinstance(trouble, BaseExceptionGroup):
         trouble = trouble.exceptions[0]
+    return trouble
+
+
+def _reason(trouble: BaseException | str) -> str:
+    if isinstance(trouble, str):
+        return trouble
+    trouble = _only(trouble)
     if isinstance(trouble, trio.TooSlowError):
         return f"it has not answered in {LIMIT_S:g} s"
     return str(trouble) or type(trouble).__name__
@@ -234,3 +341,5 @@ def _reason(trouble: BaseException) -> str:
 
 _BROKEN: Final = (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream, TimeoutError)
 """What a connection that ends under coredis may raise besides its own errors."""
+_TROUBLE: Final = (RedisError, OSError, ValueError, trio.TooSlowError, *_BROKEN)
+"""`ValueError`: a URL that is none."""

@@ -1,89 +1,158 @@
-"""A connection to the server of a bus: coredis, with bounds on what it hands over."""
+"""A connection to the server of a bus. coredis makes it, with whatever its URL asks for, and writes and reads words.
+
+What flows through it then is the business of the relay's own loop: coredis' requests pass three tasks of a scheduler
+each way, which cost more than all that a relay does with an event (measured).
+"""
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+import ssl
+from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
+import anyio
 import trio
-from anyio.abc import ByteStream
+from anyio.abc import ByteStream, SocketAttribute
+from coredis._packer import Packer
 from coredis.connection import TCPConnection, UnixDomainSocketConnection
+from coredis.constants.resp import DataType
 from coredis.exceptions import RedisError
+from coredis.parser import NotEnoughData, Parser
 from coredis.pool import ConnectionPool
 
 from myownmesh.cluster.entries import MAX_BATCH_BYTES
+from myownmesh.worker.loop import READ, WRITE
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    import socket
+    from collections.abc import Callable, Mapping
 
-    from coredis.connection import BaseConnection
+    from myownmesh.worker.loop import Loop
 
 LIMIT_S: Final = 5.0
 """For an answer of the server."""
 READ_AT_ONCE: Final = 16
 ANSWER_BYTES: Final = READ_AT_ONCE * (MAX_BATCH_BYTES + 1024)
 """No answer to an honest relay is longer. Whatever somebody else has put into the stream, no more of it is read."""
+_CHUNK: Final = 32768
+"""Read at once, before clients have their turn."""
+READ_MOST: Final = 2**20
+"""What has been read of the parser's buffer, which coredis empties only when nothing is left in it."""
+
+
+_packer: Final = Packer("utf-8")
 
 
 class TooLong(RedisError):
     """An answer is longer than any that is for relays."""
 
+    def __init__(self) -> None:
+        super().__init__("something on it is longer than anything of ours")
 
-class Bounded(ByteStream):
-    """What a server says, as long as one answer has no more bytes than it may."""
 
-    def __init__(self, stream: ByteStream) -> None:
-        self._stream = stream
-        self.left = ANSWER_BYTES
+class Wire(ByteStream):
+    """A socket that never waits: coredis' while it shakes hands, then the loop's."""
+
+    def __init__(self, made: socket.socket) -> None:
+        self.socket = made
+        self.is_ours = False
+        """Whoever ends coredis' connection leaves it open."""
+        self._left = ANSWER_BYTES
+
+    def read(self) -> bytes | None:
+        """What has come; None when nothing has, b"" when there is no more. Raises OSError."""
+        try:
+            data = self.socket.recv(_CHUNK)
+            while isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
+                data += self.socket.recv(_CHUNK)  # nobody would be told that it waits
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return None
+        except ssl.SSLEOFError:
+            return b""
+        return data
+
+    def write(self, data: bytes | bytearray) -> int:
+        """How much of it was taken. Raises OSError."""
+        try:
+            return self.socket.send(data)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return 0
+
+    # ── for coredis ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
-        data = await self._stream.receive(max_bytes)
-        self.left -= len(data)
-        if self.left < 0:
-            raise TooLong("something in its stream is longer than anything of ours")
+        del max_bytes
+        while (data := self.read()) is None:
+            await trio.lowlevel.wait_readable(self.socket)
+        self._left -= len(data)
+        if self._left < 0:
+            raise TooLong
+        if not data:
+            raise anyio.EndOfStream
         return data
 
     async def send(self, item: bytes) -> None:
-        await self._stream.send(item)
+        while item := item[self.write(item) :]:
+            await trio.lowlevel.wait_writable(self.socket)
 
     async def send_eof(self) -> None:
-        await self._stream.send_eof()
+        """Nothing of ours ends so."""
+        raise NotImplementedError
 
     async def aclose(self) -> None:
-        await self._stream.aclose()
+        if not self.is_ours:
+            self.socket.close()
 
     @property
     def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
-        return self._stream.extra_attributes
+        return {SocketAttribute.raw_socket: lambda: self.socket}
+
+
+async def _wire(stream: ByteStream) -> Wire:
+    made = stream.extra(SocketAttribute.raw_socket).dup()
+    await stream.aclose()
+    made.setblocking(False)
+    return Wire(made)
 
 
 class OverTcp(TCPConnection):
     async def _connect(self) -> ByteStream:
-        return Bounded(await super()._connect())
+        context, self._ssl_context = self._ssl_context, None
+        wire = await _wire(await super()._connect())
+        if context is not None:
+            host = self.location.host
+            made = context.wrap_socket(wire.socket, do_handshake_on_connect=False, server_hostname=host)
+            wire.socket = made
+            await _shake_hands(made)
+        return wire
 
 
 class OverUnix(UnixDomainSocketConnection):
     async def _connect(self) -> ByteStream:
-        return Bounded(await super()._connect())
+        return await _wire(await super()._connect())
 
 
-class Server:
-    """One connection. Commands go as they are: coredis' methods for them cost half as much again (measured)."""
-
-    def __init__(self, connection: BaseConnection) -> None:
-        self._connection = connection
-
-    async def ask(self, command: bytes, *words: bytes | str | int, limit_s: float = LIMIT_S) -> Any:
-        """The answer. Raises `RedisError`, `trio.TooSlowError`."""
-        if isinstance(stream := self._connection.stream, Bounded):
-            stream.left = ANSWER_BYTES
-        with trio.fail_after(limit_s):
-            return await self._connection.create_request(command, *words)
+async def _shake_hands(made: ssl.SSLSocket) -> None:
+    while True:
+        try:
+            made.do_handshake()
+        except ssl.SSLWantReadError:
+            await trio.lowlevel.wait_readable(made)
+        except ssl.SSLWantWriteError:
+            await trio.lowlevel.wait_writable(made)
+        else:
+            return
 
 
-@asynccontextmanager
-async def connected(url: str) -> AsyncIterator[Server]:
-    """A connection. Raises `RedisError`, `OSError`, `trio.TooSlowError`."""
+def connected(url: str) -> Wire:
+    """A connection that the server has let in, for a thread that may wait: ten seconds at most.
+
+    Raises `RedisError`, `OSError`, `trio.TooSlowError`, alone or in groups.
+    """
+    return trio.run(_connected, url)
+
+
+async def _connected(url: str) -> Wire:
     scheme, colon, rest = url.partition(":")
     url = {"valkey": "redis", "valkeys": "rediss"}.get(scheme, scheme) + colon + rest
     pool: ConnectionPool[Any] = ConnectionPool.from_url(
@@ -93,4 +162,118 @@ async def connected(url: str) -> AsyncIterator[Server]:
     async with pool:
         with trio.fail_after(2 * LIMIT_S):
             connection = await pool.get_connection()
-        yield Server(connection)
+        wire = connection.stream
+        assert isinstance(wire, Wire)
+        wire.is_ours = True
+    return wire
+
+
+def packed(command: bytes, *words: bytes | str | int) -> bytes:
+    """A request as it is written (RESP)."""
+    return b"".join(_packer.pack_command(command, *words))
+
+
+class Server:
+    """The connection in a relay's loop: requests one behind the other, none of which waits for an answer."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        loop: Loop,
+        heard: Callable[[bytes], None],
+        broken: Callable[[BaseException | str], None],
+        now: Callable[[], float],
+    ) -> None:
+        """`heard` takes what others publish, `broken` why the connection is over: it is closed by then."""
+        self._wire = wire
+        self._loop = loop
+        self._heard = heard
+        self._broken = broken
+        self._now = now
+        self._parser = Parser()
+        self._unread = 0
+        """Bytes since the last whole answer began, or before."""
+        self._out = bytearray()
+        self._is_stuck = False
+        """The socket takes no more, and says when it does."""
+        self._asked: deque[tuple[float, Callable[[Any], None]]] = deque()
+        self.is_open = True
+        loop.watch(wire.socket, self._ready)
+
+    def ask(self, then: Callable[[Any], None], command: bytes, *words: bytes | str | int) -> None:
+        """It goes with the next `flush`; `then` is handed the answer, which may be a `RedisError`."""
+        self.ask_packed(then, packed(command, *words))
+
+    def ask_packed(self, then: Callable[[Any], None], text: bytes) -> None:
+        """The same as it is written."""
+        self._out += text
+        self._asked.append((self._now() + LIMIT_S, then))
+
+    def flush(self) -> None:
+        if self.is_open and not self._is_stuck:
+            self._write()
+
+    def due(self) -> float | None:
+        """When it should have answered what it was asked first."""
+        return self._asked[0][0] if self._asked else None
+
+    def close(self) -> None:
+        if self.is_open:
+            self.is_open = False
+            self._loop.forget(self._wire.socket)
+            self._wire.socket.close()
+
+    def _ready(self, events: int) -> None:
+        try:
+            if events & WRITE and self._is_stuck:
+                self._write()
+            if events & READ and self.is_open and (data := self._wire.read()) is not None:
+                if data:
+                    self._take(data)
+                else:
+                    self._fail("it has hung up")
+        except (OSError, RedisError, ValueError, IndexError) as error:  # the last two: it speaks something else
+            self._fail(error)
+
+    def _write(self) -> None:
+        try:
+            del self._out[: self._wire.write(self._out)]
+        except OSError as error:
+            self._fail(error)
+            return
+        if self._is_stuck is not bool(self._out):
+            self._is_stuck = bool(self._out)
+            self._loop.change(self._wire.socket, READ | WRITE if self._is_stuck else READ)
+
+    def _take(self, data: bytes) -> None:
+        parser = self._parser
+        parser.feed(data)
+        self._unread += len(data)
+        while self.is_open:
+            found = parser.parse()
+            if isinstance(found, NotEnoughData):
+                if self._unread > ANSWER_BYTES:
+                    raise TooLong
+                if parser.bytes_read > READ_MOST:
+                    _forget_what_was_read(parser)
+                return
+            self._unread = parser.bytes_written - parser.bytes_read
+            kind, value = found
+            if kind is DataType.PUSH and isinstance(value, list) and value[0] == b"message":
+                self._heard(value[2])  # type: ignore[arg-type]  # whoever publishes, publishes bytes
+            elif self._asked:  # also that it has subscribed, which is said so
+                self._asked.popleft()[1](value)
+
+    def _fail(self, reason: BaseException | str) -> None:
+        self.close()
+        self._broken(reason)
+
+
+def _forget_what_was_read(parser: Parser) -> None:
+    buffer = parser.localbuffer
+    buffer.seek(parser.bytes_read)
+    rest = buffer.read()
+    buffer.seek(0)
+    buffer.truncate()
+    parser.bytes_read = parser.bytes_written = 0
+    parser.feed(rest)

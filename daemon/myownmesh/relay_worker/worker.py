@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from myownmesh.protocol.clock import Instant
     from myownmesh.relay_worker.messages import Job, Said
+    from myownmesh.relay_worker.on_bus import Bus
 
 MOST: Final = 16384
 """Connections, if the system gives that many descriptors."""
@@ -63,9 +64,12 @@ class Worker:
         self._connections = Connections(self.hub, self._loop, time.monotonic, most_connections())
         self._listeners = Listeners(self._loop)
         self.cluster: Cluster | None = None
-        self._bus_url = job.bus
+        self._bus: Bus | None = None
         if job.bus is not None:
+            from myownmesh.relay_worker.on_bus import Bus  # trio and coredis: nobody else needs them
+
             self.cluster = Cluster(secrets.token_hex(8), self.hub, time.monotonic())
+            self._bus = Bus(job.bus, self.cluster, self._loop)
         self._said: Report | None = None
         self._ticked = time.monotonic()
         self._last_tick: float | None = None
@@ -75,13 +79,9 @@ class Worker:
         self._loop.watch(commands, partial(self._on_commands, commands))
         self._listeners.listen(self._listener, self._connections.add)
         self._report(self.listening)
-        if self._bus_url is None:
-            self._loop.run(self._tick, self._pause_s)
-        else:
-            from myownmesh.relay_worker.on_bus import run_on_bus  # trio and coredis: nobody else needs them
-
-            assert self.cluster is not None
-            run_on_bus(self._bus_url, self.cluster, self._loop, self._tick, self._pause_s)
+        self._loop.run(self._tick, self._pause_s)
+        if self._bus is not None:
+            self._bus.close()
         self._loop.close()
 
     def _on_commands(self, commands: int, _events: int) -> None:
@@ -98,8 +98,8 @@ class Worker:
         said = self._said
         pause = BUSY_TICK_S if self._connections or said is None or said.activity.connections else IDLE_TICK_S
         due = self.hub.next_timer()
-        if self.cluster is not None:
-            due = min(self.cluster.next_timer(), math.inf if due is None else due)
+        if self.cluster is not None and self._bus is not None:
+            due = min(self.cluster.next_timer(), self._bus.next_timer(), math.inf if due is None else due)
         return pause if due is None else max(0.0, min(pause, due - self._ticked))
 
     def _tick(self, now: Instant) -> None:
@@ -109,6 +109,8 @@ class Worker:
         self._connections.tick()
         if self.cluster is not None:
             self.cluster.handle_timer(now.mono, now.wall_ms // 1000)
+        if self._bus is not None:
+            self._bus.tick(now.mono)
         report = Report(self.hub.activity, None if self.cluster is None else self.cluster.problem(now.mono))
         if report != self._said:
             self._said = report

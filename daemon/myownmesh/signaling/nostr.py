@@ -77,6 +77,14 @@ def decode_event(value: Raw) -> NostrEvent:
     return read(NostrEvent, value)
 
 
+def read_encoded(text: bytes) -> NostrEvent:
+    """The event that `encoded` wrote so. Raises ValueError for any other text, for one with unknown members."""
+    event = _parse(text)
+    if event.created_at >= 2**64 or _write(event) != text:
+        raise ValueError("it is written otherwise")
+    return event
+
+
 def event_id(pubkey: str, created_at: int, kind: int, tags: Tags, content: str) -> str:
     """Raises UnicodeEncodeError (a ValueError) when a text holds a lone surrogate."""
     return hashlib.sha256(_write((0, pubkey, created_at, kind, tags, content))).hexdigest()

@@ -9,12 +9,9 @@ import select
 import selectors
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from myownmesh.protocol.clock import Instant
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
@@ -39,8 +36,6 @@ class Poller(Protocol):
         """Descriptors and what each is ready for, or broken."""
         ...
 
-    def fileno(self) -> int: ...
-
     def close(self) -> None: ...
 
 
@@ -50,6 +45,7 @@ class Loop:
     def __init__(self, poller: Poller | None = None) -> None:
         self._poller = poller or best_poller()
         self._watched: dict[int, tuple[Ready, int]] = {}
+        self._soon: list[Callable[[], None]] = []
         self._is_ending = False
 
     def watch(self, file: HasFileno | int, ready: Ready, events: int = READ) -> None:
@@ -72,6 +68,10 @@ class Loop:
         """What it is watched for."""
         return self._watched[_descriptor(file)][1]
 
+    def soon(self, call: Callable[[], None]) -> None:
+        """Call it once, behind what is ready in this turn; asked by such a call, or outside of a turn: in the next."""
+        self._soon.append(call)
+
     def end(self) -> None:
         self._is_ending = True
 
@@ -81,33 +81,32 @@ class Loop:
 
     def run(self, tick: Callable[[Instant], None], pause_s: Callable[[], float]) -> None:
         """Until `end`; `tick` is called once in `pause_s` seconds, which may be others after each callback."""
-        for seconds in self.turns(tick, pause_s):
-            self.turn(seconds)
-
-    def turns(self, tick: Callable[[Instant], None], pause_s: Callable[[], float]) -> Iterator[float]:
-        """The steps of `run` for whoever waits for other things, too: how long each turn may wait."""
         monotonic = time.monotonic
         last = now = monotonic()
+        due = last + pause_s()
         while not self._is_ending:
-            yield max(0.0, last + pause_s() - now)
+            self._turn(max(0.0, due - now))
             now = monotonic()
-            if now - last >= pause_s():
+            due = last + pause_s()
+            if now >= due:
                 last = now
                 tick(instant())
+                due = last + pause_s()
+        self._is_ending = False
 
-    def turn(self, seconds: float) -> None:
+    def _turn(self, seconds: float) -> None:
         """Call back for what is ready, or will be in so many seconds."""
         watched = self._watched
-        found = [(each, events, watched[each]) for each, events in self._poller.poll(seconds)]
+        found = [(each, events, watched[each]) for each, events in self._poller.poll(0.0 if self._soon else seconds)]
         for descriptor, events, entry in found:
             # A callback in front of this one may have closed its socket, and another may have its number.
             current = watched.get(descriptor)
             if current is not None and current[0] is entry[0] and (wanted := events & current[1]):
                 current[0](wanted)
-
-    def fileno(self) -> int:
-        """A descriptor that is ready to be read when a turn has something to do."""
-        return self._poller.fileno()
+        if self._soon:
+            soon, self._soon = self._soon, []
+            for call in soon:
+                call()
 
 
 def best_poller() -> Poller:
@@ -120,9 +119,6 @@ class Epoll:
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
-
-    def fileno(self) -> int:
-        return self._epoll.fileno()
 
     def unregister(self, descriptor: int) -> None:
         self._epoll.unregister(descriptor)
@@ -147,9 +143,6 @@ class Selector:
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
-
-    def fileno(self) -> int:
-        return self._selector.fileno()
 
     def register(self, descriptor: int, events: int) -> None:
         self._selector.register(descriptor, events)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib.util
 import signal
 import subprocess
-from contextlib import asynccontextmanager
+import time
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,10 +17,12 @@ import trio
 from myownmesh.protocol.signals import PeerAnnounced, PeerLeft
 from myownmesh.relay.client import Limits
 from myownmesh.relay_worker.messages import Job, read_said
-from myownmesh.relay_worker.redis_server import ANSWER_BYTES
+from myownmesh.relay_worker.redis_server import ANSWER_BYTES, connected
 from myownmesh.relay_worker.worker import NO_CLUSTER, missing_for
 from myownmesh.services.worker_process import worker
+from support.ports import free_port
 from support.signaling import new_device, running
+from support.tls import self_signed
 from support.tools import needs
 
 if TYPE_CHECKING:
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 
     from myownmesh.protocol.signals import InboundSignal
     from myownmesh.relay_worker.messages import Report
+    from myownmesh.relay_worker.redis_server import Wire
     from support.signaling import Device
 
 
@@ -99,6 +103,11 @@ async def hears(device: Device, other: Device) -> None:
     await within(60, lambda: any(isinstance(each, PeerAnnounced) and each.peer == other.id for each in device.heard))
 
 
+async def unreadable(times: int, *relays: Relay) -> None:
+    said = f"somebody else speaks among the relays: {times} words"
+    await within(60, lambda: all(said in each.problem for each in relays))
+
+
 def _peer(heard: InboundSignal) -> str | None:
     return heard.peer if isinstance(heard, PeerLeft) else None
 
@@ -145,9 +154,13 @@ async def test_whatever_happens_to_the_bus_rooms_go_on_and_are_one_again_afterwa
             await hears(two, one)
 
             # Something that nobody can read, and something that is longer than all that is read at once.
-            redis.told("XADD", "myownmesh:relay", "*", "b", "garbage")
+            redis.told("PUBLISH", "myownmesh:relay", "garbage")
+            await unreadable(1, a, b)
             redis.told("-x", "XADD", "myownmesh:relay", "*", "b", stdin=bytes(ANSWER_BYTES + 1))
-            await within(60, lambda: "somebody else speaks" in a.problem and "somebody else speaks" in b.problem)
+            redis.told("CLIENT", "KILL", "TYPE", "pubsub")  # so that they read on in the stream
+            await unreadable(2, a, b)
+            redis.told("-x", "PUBLISH", "myownmesh:relay", stdin=bytes(ANSWER_BYTES + 1))
+            await unreadable(3, a, b)
             nursery.start_soon(comes, others[0])
             await hears(one, others[0])
 
@@ -185,6 +198,33 @@ async def test_one_that_stands_still_learns_afterwards_also_what_has_been_delete
                 a.go_on()
                 await hears(two, one)
                 await hears(one, three)
+
+
+@needs("redis-server", "redis-server", "relays on a bus were not tried")
+def test_a_bus_with_tls_and_a_password_lets_in_whoever_knows_it(tmp_path: Path) -> None:
+    certificate, port = self_signed(tmp_path), free_port()
+    files = {name: str(certificate) for name in ("--tls-cert-file", "--tls-key-file", "--tls-ca-cert-file")}
+    words = ["--port", "0", "--tls-port", str(port), "--tls-auth-clients", "no", "--requirepass", "secret"]
+    words += [word for pair in files.items() for word in pair] + ["--save", "", "--dir", str(tmp_path)]
+    process = subprocess.Popen(["redis-server", *words], stdout=subprocess.DEVNULL)
+    try:
+        place = f"127.0.0.1:{port}/0?ssl_ca_certs={certificate}"
+        until = time.monotonic() + 60
+        while (wire := _connected_or_not(f"rediss://:secret@{place}")) is None:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        with pytest.raises(ExceptionGroup):
+            connected(f"rediss://:wrong@{place}")
+    finally:
+        process.kill()
+        process.wait()
+    wire.socket.close()
+
+
+def _connected_or_not(url: str) -> Wire | None:
+    with suppress(ExceptionGroup):
+        return connected(url)
+    return None
 
 
 async def test_a_bus_without_the_package_that_it_needs_is_refused_with_its_name(

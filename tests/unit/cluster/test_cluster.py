@@ -156,7 +156,7 @@ def test_a_killed_relays_members_leave_after_fifteen_seconds_unless_heard_elsewh
     b.cluster.handle_timer(0.1 + LEASE_S + BEAT_S, WALL_S)
     assert [json.loads(each)["from"] for each in b.heard()] == ["one"]
     assert b.hub.elsewhere == {}
-    assert not b.hub.held_by(rules.Relay(0.0))
+    assert not b.hub.held_by(rules.Relay(0.0, 1))
 
 
 def test_while_the_bus_is_away_nobody_leaves_and_what_was_said_is_heard_afterwards() -> None:
@@ -197,7 +197,7 @@ def test_who_comes_later_learns_who_is_there_what_is_kept_and_how_many_are_conne
     settle(0.1, a, b)
     c = Relay("c", 20.0, max_connections_per_ip=1)
     c.cluster.take(
-        batch("b", [encoded(Said(event("past", 1077).json().encode(), True))]), 20.0, age_s=9.0, is_past=True
+        batch("b", 1, [encoded(Said(event("past", 1077).json().encode(), True))]), 20.0, age_s=9.0, is_past=True
     )
     assert c.heard() == ["past"]
     a.cluster.take_beat()
@@ -227,6 +227,18 @@ def test_after_a_gap_everything_is_said_anew_and_whoever_is_not_named_has_left()
     assert [json.loads(each)["from"] for each in b.heard()] == ["one"]
 
 
+def test_a_batch_that_was_not_heard_shows_by_the_number_of_the_next_one() -> None:
+    a, b = pair()
+    client = a.connect("1")
+    a.publishes(announce("one"), client, now=6.0)
+    a.publishes(event("kept", 1077), now=6.0)
+    assert a.cluster.take_batch(6.0) is not None, "and nobody hears it"
+    a.publishes(event("heard"), now=6.1)
+    settle(6.1, a, b)
+    assert sorted(b.heard()) == sorted([announce("one").content, "heard", "kept"])
+    assert b.joins(6.2) == [announce("one").content, "kept"]
+
+
 def test_who_goes_while_everything_is_said_is_not_said_to_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rules, "BATCH_BYTES", 1)
     a, b = pair()
@@ -234,7 +246,7 @@ def test_who_goes_while_everything_is_said_is_not_said_to_be_there(monkeypatch: 
     a.publishes(announce("stays"), a.connect("2"))
     a.publishes(announce("one"), client)
     settle(0.1, a, b)
-    a.cluster.take(batch("b", [encoded(Ask("a", False)), encoded(Ask("somebody else", True))]), 6.0)
+    a.cluster.take(batch("b", 1, [encoded(Ask("a", False)), encoded(Ask("somebody else", True))]), 6.0)
     a.cluster.handle_timer(6.0, WALL_S)
     first = [a.cluster.take_batch(6.0) for _ in range(4)]  # counts, the beginning, counts again, the first device
     a.hub.disconnect(client, 6.0)
@@ -252,16 +264,17 @@ def test_who_goes_while_everything_is_said_is_not_said_to_be_there(monkeypatch: 
         b"",
         b"\xff" * 100,
         b"{}",
-        msgspec.msgpack.encode([2, "x", []]),
-        msgspec.msgpack.encode([1, "", []]),
-        msgspec.msgpack.encode([1, "x" * 33, []]),
-        msgspec.msgpack.encode([1, "x", [["e"]]]),
-        msgspec.msgpack.encode([1, "x", [["never heard of"]]]),
+        msgspec.msgpack.encode([2, "x", 1, []]),
+        msgspec.msgpack.encode([1, "", 1, []]),
+        msgspec.msgpack.encode([1, "x" * 33, 1, []]),
+        msgspec.msgpack.encode([1, "x", 1, [["e"]]]),
+        msgspec.msgpack.encode([1, "x", 1, [["never heard of"]]]),
         b"\x91" * 10_000,
         bytes(entries.MAX_BATCH_BYTES + 1),
-        batch("x", [encoded(Said(b"no event"))]),
-        batch("x", [encoded(Said(b'{},{"id":1}'))]),
-        batch("x", [encoded(Said(event("forged").json().replace("forged", "other").encode(), True))]),
+        batch("x", 1, [encoded(Said(b"no event"))]),
+        batch("x", 1, [encoded(Said(b'{},{"id":1}'))]),
+        batch("x", 1, [encoded(Said(event("in other words").json().replace(",", ", ").encode(), True))]),
+        batch("x", 1, [encoded(Said(event("forged").json().replace("forged", "other").encode(), True))]),
     ],
 )
 def test_what_is_none_of_ours_is_counted_and_nothing_else(data: bytes) -> None:
@@ -282,7 +295,7 @@ def test_whoever_floods_the_bus_fills_no_memory(monkeypatch: pytest.MonkeyPatch)
     for number in range(50):
         counts = {f"{number}.{each}": 1 for each in range(9)} | {"x" * 65: 1, "too many": 10**9, "negative": -5}
         b.cluster.take(
-            batch(f"r{number}", [encoded(Connections(counts)), encoded(Departed((("r", "d"),), False))]), 1.0
+            batch(f"r{number}", 1, [encoded(Connections(counts)), encoded(Departed((("r", "d"),), False))]), 1.0
         )
     assert len(b.hub.elsewhere) <= 8 * 4
     b.cluster.handle_timer(10.0, WALL_S)
@@ -314,7 +327,7 @@ def test_a_batch_has_room_for_one_long_entry_or_many_short_ones() -> None:
 
 
 def test_a_batch_is_read_as_it_was_written() -> None:
-    assert read_batch(batch("a", [encoded(Ask("b", True))])) == ("a", [Ask("b", True)])
+    assert read_batch(batch("a", 7, [encoded(Ask("b", True))])) == ("a", 7, [Ask("b", True)])
     with pytest.raises(NotOurs):
         read_batch(b"\xc1")
 

@@ -79,3 +79,23 @@ def test_what_is_broken_is_told(loop: Loop) -> None:
         other.close()
         run(loop)
         assert called == [READ]
+
+
+def test_what_is_to_be_done_soon_is_done_once_behind_all_that_is_ready(loop: Loop) -> None:
+    pairs = [socket.socketpair() for _ in range(2)]
+    called: list[str] = []
+
+    def ready(number: int) -> None:
+        called.append("ready")
+        pairs[number][0].recv(10)
+        loop.soon(lambda: called.append("soon"))
+
+    loop.soon(lambda: loop.soon(lambda: called.append("in the next turn")))
+    for number, (mine, theirs) in enumerate(pairs):
+        theirs.send(b"x")
+        loop.watch(mine, lambda _events, number=number: ready(number))  # type: ignore[misc]  # the default is an int
+    run(loop)
+    assert called == ["ready", "ready", "soon", "soon", "in the next turn"]
+    for mine, theirs in pairs:
+        mine.close()
+        theirs.close()
