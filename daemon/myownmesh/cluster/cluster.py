@@ -1,7 +1,7 @@
 """Several relays that are one to their clients: what each tells the others, and what it makes of what it hears. Pure.
 
-Every relay hears every batch of every other one, in the order in which that one said them; its own it hears again, and
-some twice. An event is known by its id, so that hearing it twice changes nothing. Who is where is held for each relay
+Every relay hears every batch of every other one, in the order in which that one said them, by their numbers; its own it
+hears again. An event is known by its id, so that hearing it twice changes nothing. Who is where is held for each relay
 and is its word alone; it lapses when the relay has not been heard for fifteen seconds, and is asked for whenever
 somebody is heard of whom nothing is held, or something may have been missed.
 """
@@ -57,7 +57,7 @@ class Relay(Elsewhere):
     def __init__(self, now: float, number: int) -> None:
         self.heard_at = now
         self.number = number
-        """Of its last batch that was heard; an earlier one is heard again."""
+        """Of its last batch that was heard."""
         self.counts: dict[str, int] = {}
         self.unsaid: set[Pair] | None = None
         """While it says everything: what it held before and has not said again."""
@@ -66,10 +66,13 @@ class Relay(Elsewhere):
 class Cluster(News):
     """What one of several relays knows of the others."""
 
-    def __init__(self, me: str, hub: Hub, now: float) -> None:
-        """`me` is this relay's name, which no other one has."""
+    def __init__(self, me: str, hub: Hub, now: float, group: str | None = None) -> None:
+        """`me` is this relay's name, which no other one has.
+
+        With a `group`, relays whose names begin so, and are as long, are not heard here: they are heard in another way.
+        """
         self._me = me
-        self._mine = entries.beginning(me)
+        self._mine = entries.beginning(me if group is None else group, len(me))
         self._hub = hub
         self._relays: dict[str, Relay] = {}
         self._outbox = Outbox()
@@ -90,7 +93,7 @@ class Cluster(News):
         self._unreadable_at = float("-inf")
         self.on_outgoing: Callable[[], None] = _nobody
         """There is something to say, where there was nothing."""
-        hub.news = self
+        hub.tell(self)
 
     # ── to the others ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -139,7 +142,12 @@ class Cluster(News):
         except NotOurs:
             self._note_unreadable(now)
             return
-        relay = None if is_past else self._relay(name, number, now)
+        relay = None
+        if not is_past:
+            is_again = (known := self._relays.get(name)) is not None and number <= known.number
+            relay = self._relay(name, number, now)
+            if is_again:
+                return  # it has been heard, or its relay was asked for everything since
         for entry in said:
             if isinstance(entry, Said):
                 holder = relay if entry.is_present else None

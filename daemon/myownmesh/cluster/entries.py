@@ -86,9 +86,9 @@ def batch(relay: str, number: int, entries: list[bytes]) -> bytes:
     return _encoder.encode(Batch(VERSION, relay, number, [Raw(each) for each in entries]))
 
 
-def beginning(relay: str) -> bytes:
-    """With what every batch of this relay begins, and no other one's."""
-    return batch(relay, 0, [])[:-2]
+def beginning(relay: str, length: int) -> bytes:
+    """With what every batch of this relay begins, and no other one's: of all whose names of this length begin so."""
+    return batch(relay.ljust(length), 0, [])[: -2 - (length - len(relay))]
 
 
 def read_batch(data: bytes) -> tuple[str, int, list[Entry]]:

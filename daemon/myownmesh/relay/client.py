@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from attrs import frozen
-from msgspec import Struct
 
 from myownmesh.protocol.strict_json import compact_json
 from myownmesh.protocol.tokens import TokenBucket
-from myownmesh.relay.filters import Filter
 from myownmesh.relay.frames import text_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from myownmesh.relay.filters import Filter
 
 STRIKES = 50
 """Tolerated at once; one is forgotten every second."""
@@ -33,7 +36,8 @@ class Limits:
     max_connections_per_ip: int = 64
 
 
-class Subscription(Struct, frozen=True, eq=False):
+@frozen(eq=False)
+class Subscription:
     client: Client
     sub: str
     filters: tuple[Filter, ...]
@@ -43,22 +47,6 @@ class Subscription(Struct, frozen=True, eq=False):
     rooms: frozenset[str]
     is_loose: bool
     """Some filter is not confined to rooms, so that every event has to be tried."""
-
-
-class Outlet(Protocol):
-    """The way to a client's other end."""
-
-    def takes(self, frame: bytes) -> bool:
-        """Take a frame at once, or say that it cannot; asked only while nothing waits."""
-        ...
-
-    def has_output(self) -> None:
-        """Something waits."""
-        ...
-
-    def has_ended(self) -> None:
-        """The client is turned away."""
-        ...
 
 
 class Client:
@@ -72,7 +60,9 @@ class Client:
         "address",
         "ended",
         "events",
-        "outlet",
+        "on_ended",
+        "on_frame",
+        "on_output",
         "requests",
         "subscriptions",
     )
@@ -82,7 +72,10 @@ class Client:
         self.subscriptions: dict[str, Subscription] = {}
         self.ended: tuple[int, str] | None = None
         """Close code and reason, once the connection is to end."""
-        self.outlet: Outlet = NOBODY
+        self.on_frame: Callable[[bytes], bool] = _not_now
+        """Takes a frame at once, or says that it cannot; asked only while nothing waits."""
+        self.on_output: Callable[[], None] = _nobody
+        self.on_ended: Callable[[], None] = _nobody
         self.events = TokenBucket(limits.max_event_rate, _BURST * limits.max_event_rate, now)
         self.requests = TokenBucket(limits.max_req_rate, _BURST * limits.max_req_rate, now)
         self._out: list[bytes] = []
@@ -92,7 +85,7 @@ class Client:
 
     def send(self, frame: bytes) -> None:
         """One or more whole frames."""
-        if self.ended is not None or (not self._out and self.outlet.takes(frame)):
+        if self.ended is not None or (not self._out and self.on_frame(frame)):
             return
         self._out.append(frame)
         self._out_bytes += len(frame)
@@ -100,7 +93,7 @@ class Client:
             self._out.clear()
             self._end("too slow to read")
         else:
-            self.outlet.has_output()
+            self.on_output()
 
     def say(self, *words: object) -> None:
         """An array of these."""
@@ -130,19 +123,13 @@ class Client:
     def _end(self, reason: str) -> None:
         if self.ended is None:
             self.ended = (POLICY_VIOLATION, reason)
-            self.outlet.has_ended()
+            self.on_ended()
 
 
-class _Nobody:
-    def takes(self, _frame: bytes) -> bool:
-        return False
-
-    def has_output(self) -> None:
-        """It waits."""
-
-    def has_ended(self) -> None:
-        """Whoever asks is told."""
+def _nobody() -> None:
+    """Nobody listens yet."""
 
 
-NOBODY: Outlet = _Nobody()
-"""Of a client whose output is asked for."""
+def _not_now(_frame: bytes) -> bool:
+    """Nobody takes it yet."""
+    return False

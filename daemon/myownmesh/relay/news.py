@@ -22,3 +22,22 @@ class News:
 
     def connected(self, address: str, count: int) -> None:
         """So many connections of an address are here now."""
+
+
+class Both(News):
+    """Two that listen."""
+
+    def __init__(self, one: News, other: News) -> None:
+        self._each = (one, other)
+
+    def accepted(self, stored: Stored, *, is_present: bool) -> None:
+        for each in self._each:
+            each.accepted(stored, is_present=is_present)
+
+    def departed(self, pairs: Sequence[Pair], *, is_told: bool) -> None:
+        for each in self._each:
+            each.departed(pairs, is_told=is_told)
+
+    def connected(self, address: str, count: int) -> None:
+        for each in self._each:
+            each.connected(address, count)

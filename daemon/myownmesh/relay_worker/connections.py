@@ -94,10 +94,7 @@ class Connections:
 
     def after(self, seconds: float, connection: Connection, then: Callable[[Connection], None]) -> None:
         """Call `then` in so many seconds and up to one more; whoever is closed by then is not asked."""
-        waiting = self._limits.get(seconds)
-        if waiting is None:
-            waiting = self._limits[seconds] = deque()
-        waiting.append((self.now() + seconds, connection, then))
+        self._limits.setdefault(seconds, deque()).append((self.now() + seconds, connection, then))
 
     def tick(self) -> None:
         """Due a few times in a second."""
@@ -224,7 +221,7 @@ class Connection:
             self.part()
             return
         self.client = client
-        client.outlet = self
+        client.on_frame, client.on_output, client.on_ended = self._send_now, self._flush, self._ended
         self._is_answering = True
         client.send(upgrade.answer)
         everyone.after(PING_INTERVAL_S, self, Connection.ping)
@@ -249,7 +246,7 @@ class Connection:
         except BrokenFrames as error:
             self.part(error.code, error.reason)
         self._is_answering = False
-        self.has_output()
+        self._flush()
         self._all.unfinished += incoming.held - held
         if self._all.unfinished > UNFINISHED_BYTES and incoming.held > _CHUNK:
             self.part(TRY_AGAIN_LATER, "too much has not come whole")
@@ -270,14 +267,14 @@ class Connection:
 
     # ── out ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def has_output(self) -> None:
+    def _flush(self) -> None:
         """The client has something to send. Its answers to what came together go together."""
         client = self.client
         if client is None or self._rest or (self._is_answering and client.waiting < TOGETHER_BYTES):
             return
         self._write(client.take_output())
 
-    def takes(self, frame: bytes) -> bool:
+    def _send_now(self, frame: bytes) -> bool:
         """What most deliveries are: nothing waits, and the socket takes it whole."""
         if self._is_answering or self._rest:
             return False
@@ -335,8 +332,7 @@ class Connection:
         if self._head is not None:
             self._is_gone()
 
-    def has_ended(self) -> None:
-        """The hub turns it away."""
+    def _ended(self) -> None:
         self._all.ending(self)
 
     def part(self, code: int | None = None, reason: str = "") -> None:

@@ -12,6 +12,20 @@ from myownmesh.relay.client import Limits
 from myownmesh.worker.messages import Listening, Refused
 
 
+class Siblings(Struct, frozen=True):
+    """All processes of one relay on this machine."""
+
+    folder: str
+    """Where their sockets are; nobody else's."""
+    group: str
+    """With what their names begin, and no other relay's."""
+    own: int
+    """Its number among them."""
+    count: int
+    listener: int
+    """The descriptor of the listening socket that all of them share, in place of `bind` and `port`."""
+
+
 class Job(Struct, frozen=True):
     """The first line that a worker is told. It ends when the pipe that this came through is closed."""
 
@@ -24,6 +38,8 @@ class Job(Struct, frozen=True):
     """The compatibility switch `relay_any_filter`."""
     bus: str | None = None
     """URL of the Redis by which it is one relay with others."""
+    siblings: Siblings | None = None
+    """The other processes with which it is one relay."""
 
 
 class Report(Struct, frozen=True, tag="report"):

@@ -14,6 +14,7 @@ import os
 import random
 import resource
 import secrets
+import socket
 import sys
 import time
 from functools import partial
@@ -23,8 +24,9 @@ from myownmesh.cluster.cluster import Cluster
 from myownmesh.relay.hub import Hub
 from myownmesh.relay_worker.connections import Connections
 from myownmesh.relay_worker.messages import Report, read_job
+from myownmesh.relay_worker.siblings import Siblings
 from myownmesh.signaling.nostr import NostrKey
-from myownmesh.worker.listeners import Listeners
+from myownmesh.worker.listeners import ACCEPTS, Listeners
 from myownmesh.worker.loop import Loop
 from myownmesh.worker.messages import Listening, Refused, first_line, leave_signals_to_the_daemon, say
 from myownmesh.worker.sockets import open_stream_listener
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from myownmesh.relay_worker.messages import Job, Said
     from myownmesh.relay_worker.on_bus import Bus
 
+SHARED_ACCEPTS: Final = 1
+"""Connections that are taken in one turn where other processes wait for them, too."""
 MOST: Final = 16384
 """Connections, if the system gives that many descriptors."""
 OWN_DESCRIPTORS: Final = 32
@@ -56,20 +60,31 @@ class Worker:
         """Raises OSError with a sentence when it cannot listen."""
         self._report = report
         self._loop = Loop()
-        self._listener = open_stream_listener(job.bind, job.port)
+        shared = job.siblings
+        self._listener = (
+            open_stream_listener(job.bind, job.port) if shared is None else socket.socket(fileno=shared.listener)
+        )
+        self._at_once = ACCEPTS if shared is None else SHARED_ACCEPTS
         address = self._listener.getsockname()
         self.listening = Listening(str(address[0]), int(address[1]))
         key = NostrKey.generate(random.SystemRandom())
         self.hub = Hub(job.limits, key, any_filter=job.any_filter)
         self._connections = Connections(self.hub, self._loop, time.monotonic, most_connections())
         self._listeners = Listeners(self._loop)
-        self.cluster: Cluster | None = None
-        self._bus: Bus | None = None
+        self._clusters: list[Cluster] = []
+        self._ways: list[Bus | Siblings] = []
+        group = "" if shared is None else shared.group
+        name = group + secrets.token_hex(8)
+        if shared is not None:
+            local = Cluster(name, self.hub, time.monotonic())
+            self._clusters.append(local)
+            self._ways.append(Siblings(shared, local, self._loop, time.monotonic))
         if job.bus is not None:
             from myownmesh.relay_worker.on_bus import Bus  # trio and coredis: nobody else needs them
 
-            self.cluster = Cluster(secrets.token_hex(8), self.hub, time.monotonic())
-            self._bus = Bus(job.bus, self.cluster, self._loop)
+            far = Cluster(name, self.hub, time.monotonic(), group or None)
+            self._clusters.append(far)
+            self._ways.append(Bus(job.bus, far, self._loop))
         self._said: Report | None = None
         self._ticked = time.monotonic()
         self._last_tick: float | None = None
@@ -77,11 +92,11 @@ class Worker:
     def run(self, commands: int) -> None:
         """Serve until the pipe `commands` is closed; then every client gets Close 1001."""
         self._loop.watch(commands, partial(self._on_commands, commands))
-        self._listeners.listen(self._listener, self._connections.add)
+        self._listeners.listen(self._listener, self._connections.add, self._at_once)
         self._report(self.listening)
         self._loop.run(self._tick, self._pause_s)
-        if self._bus is not None:
-            self._bus.close()
+        for way in self._ways:
+            way.close()
         self._loop.close()
 
     def _on_commands(self, commands: int, _events: int) -> None:
@@ -98,8 +113,9 @@ class Worker:
         said = self._said
         pause = BUSY_TICK_S if self._connections or said is None or said.activity.connections else IDLE_TICK_S
         due = self.hub.next_timer()
-        if self.cluster is not None and self._bus is not None:
-            due = min(self.cluster.next_timer(), self._bus.next_timer(), math.inf if due is None else due)
+        if self._clusters:
+            others = (each.next_timer() for each in (*self._clusters, *self._ways))
+            due = min(*others, math.inf if due is None else due)
         return pause if due is None else max(0.0, min(pause, due - self._ticked))
 
     def _tick(self, now: Instant) -> None:
@@ -107,11 +123,12 @@ class Worker:
         self._listeners.resume()
         self.hub.handle_timer(now.mono, now.wall_ms // 1000)
         self._connections.tick()
-        if self.cluster is not None:
-            self.cluster.handle_timer(now.mono, now.wall_ms // 1000)
-        if self._bus is not None:
-            self._bus.tick(now.mono)
-        report = Report(self.hub.activity, None if self.cluster is None else self.cluster.problem(now.mono))
+        for cluster in self._clusters:
+            cluster.handle_timer(now.mono, now.wall_ms // 1000)
+        for way in self._ways:
+            way.tick(now.mono)
+        problems = (each.problem(now.mono) for each in self._clusters)
+        report = Report(self.hub.activity, next(filter(None, problems), None))
         if report != self._said:
             self._said = report
             self._report(report)

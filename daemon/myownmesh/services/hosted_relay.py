@@ -11,6 +11,7 @@ from mesh_common.addresses import authority, is_loopback
 from mesh_common.views import ListeningServer, RelayActivity
 from myownmesh.relay.client import Limits
 from myownmesh.relay_worker.messages import Job, read_said
+from myownmesh.services.relay_processes import RelayProcesses
 from myownmesh.services.service import Advert, CannotServe
 from myownmesh.services.worker_process import worker
 
@@ -40,7 +41,11 @@ class HostedRelay:
         """Serve until cancelled; every client gets a Close then. Raises `CannotServe` when it cannot, or ends."""
         if (bus := self._config.bus) is not None and not bus.startswith(BUS_SCHEMES):
             raise CannotServe(f"services.signaling.bus begins with {', '.join(BUS_SCHEMES)}")
-        async with worker("relay-worker", relay_job(self._config, any_filter=self._any_filter), read_said) as process:
+        job = relay_job(self._config, any_filter=self._any_filter)
+        if (count := self._config.workers) > 1:
+            await self._serve_several(RelayProcesses(job, count, self._take), task_status)
+            return
+        async with worker("relay-worker", job, read_said) as process:
             self._listening = await process.listens()
             log.info("signaling relay on %s", self._place)
             task_status.started()
@@ -49,6 +54,20 @@ class HostedRelay:
                 ended = await process.listen(self._take)
                 nursery.cancel_scope.cancel()
             raise ended
+
+    async def _serve_several(self, processes: RelayProcesses, task_status: trio.TaskStatus[None]) -> None:
+        failed = None
+        async with trio.open_nursery() as nursery:
+            try:
+                self._listening = await nursery.start(processes.serve)
+            except CannotServe as error:
+                failed = error
+            else:
+                log.info("signaling relay on %s, %d processes", self._place, self._config.workers)
+                task_status.started()
+                nursery.start_soon(self._run_heartbeat_log)
+        if failed is not None:
+            raise failed
 
     def _take(self, report: Report) -> None:
         self._activity = report.activity

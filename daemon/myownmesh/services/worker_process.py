@@ -15,7 +15,7 @@ from myownmesh.services.service import CannotServe
 from myownmesh.worker.messages import MAX_LINE, Listening, Refused, line
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 START_LIMIT_S = 10.0
 """From its start to its first word; it takes a fifth of a second on a machine with nothing else to do."""
@@ -81,11 +81,14 @@ class WorkerProcess(Generic[Report]):
 
 @asynccontextmanager
 async def worker(
-    word: str, job: msgspec.Struct, read: Callable[[bytes], Listening | Refused | Report]
+    word: str,
+    job: msgspec.Struct,
+    read: Callable[[bytes], Listening | Refused | Report],
+    descriptors: Sequence[int] = (),
 ) -> AsyncIterator[WorkerProcess[Report]]:
     """A worker with its job, ended behind the block. Raises `CannotServe` when there is none to be had.
 
-    `word` is its command, and `read` understands what it says.
+    `word` is its command, `read` understands what it says, and it has these `descriptors`, too.
     """
     try:
         process = await trio.lowlevel.open_process(
@@ -95,6 +98,7 @@ async def worker(
             stdout=subprocess.PIPE,
             env=environment(os.environ),
             cwd="/",
+            pass_fds=descriptors,
             start_new_session=True,  # Ctrl-C is for the daemon, which ends its workers when its own farewell is said
         )
     except OSError as error:

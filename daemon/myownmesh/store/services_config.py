@@ -37,6 +37,10 @@ class SignalingLimits(Record, frozen=True, kw_only=True):
     max_connections_per_ip: U32 = 64
 
 
+MOST_WORKERS = 64
+"""Each says everything to each other one, and takes 23 MB."""
+
+
 class SignalingService(Record, frozen=True, kw_only=True):
     """The hosted WebSocket relay."""
 
@@ -57,6 +61,12 @@ class SignalingService(Record, frozen=True, kw_only=True):
         """URL of the Redis that makes this relay one with others; our own optional member (spec 10 §2.3)."""
         value = self.unknown.get("bus")
         return value if isinstance(value, str) and value else None
+
+    @property
+    def workers(self) -> int:
+        """Processes that serve its one address, 1 to 64; our own optional member (spec 10 §2.3)."""
+        value = self.unknown.get("workers")
+        return min(max(value, 1), MOST_WORKERS) if isinstance(value, int) and not isinstance(value, bool) else 1
 
 
 class StunService(Record, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from myownmesh.worker.loop import Loop, Ready
 
-_ACCEPTS: Final = 64
+ACCEPTS: Final = 64
 """In one callback, before others have their turn."""
 
 
@@ -22,11 +22,13 @@ class Listeners:
         self._loop = loop
         self._paused: list[tuple[socket.socket, Ready]] = []
 
-    def listen(self, listener: socket.socket, add: Callable[[socket.socket, tuple[Any, ...]], None]) -> None:
+    def listen(
+        self, listener: socket.socket, add: Callable[[socket.socket, tuple[Any, ...]], None], at_once: int = ACCEPTS
+    ) -> None:
         """Hand each connection, which does not block and does not wait to send, to `add` with its address."""
 
         def ready(_events: int) -> None:
-            for _ in range(_ACCEPTS):
+            for _ in range(at_once):
                 try:
                     made, address = listener.accept()
                     made.setblocking(False)

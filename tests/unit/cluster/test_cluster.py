@@ -42,9 +42,9 @@ def leave(device: str) -> NostrEvent:
 class Relay:
     """One of several, with one reader of the room."""
 
-    def __init__(self, name: str, now: float = 0.0, **limits: int) -> None:
+    def __init__(self, name: str, now: float = 0.0, group: str | None = None, **limits: int) -> None:
         self.hub = Hub(Limits(**limits), KEY)
-        self.cluster = Cluster(name, self.hub, now)
+        self.cluster = Cluster(name, self.hub, now, group)
         self.cluster.joined(now)
         self.reader = self.connect(f"reader of {name}", now)
         self.says("REQ", "s", {"#r": ["room"]}, now=now)
@@ -237,6 +237,46 @@ def test_a_batch_that_was_not_heard_shows_by_the_number_of_the_next_one() -> Non
     settle(6.1, a, b)
     assert sorted(b.heard()) == sorted([announce("one").content, "heard", "kept"])
     assert b.joins(6.2) == [announce("one").content, "kept"]
+
+
+def test_what_was_heard_before_is_not_heard_again() -> None:
+    a, b = pair()
+    client = a.connect("1")
+    a.publishes(announce("one"), client, now=1.0)
+    said = a.cluster.take_batch(1.0)
+    assert said is not None
+    b.cluster.take(said, 1.0)
+    a.hub.disconnect(client, 2.0)
+    settle(2.0, a, b)
+    b.cluster.take(said, 3.0)
+    b.heard()
+    b.hub.handle_timer(8.1, WALL_S)
+    assert [json.loads(each)["kind"] for each in b.heard()] == ["leave"]
+
+
+def test_whoever_is_of_the_same_group_is_heard_in_another_way() -> None:
+    a, sibling, other = Relay("group-1", group="group-"), Relay("group-2", group="group-"), Relay("other-1")
+    settle(0.0, a, sibling, other)
+    a.publishes(event("hello", 1077))
+    settle(0.1, a, sibling, other)
+    assert (sibling.heard(), other.heard()) == ([], ["hello"])
+    other.publishes(event("and hello", 1077))
+    settle(0.2, a, sibling, other)
+    assert (a.heard(), sibling.heard()) == (["hello", "and hello"], ["and hello"])
+
+
+def test_two_ways_to_others_are_both_told() -> None:
+    a, far, near = Relay("a"), Relay("b"), Relay("c")
+    second = Cluster("a", a.hub, 0.0)
+    second.joined(0.0)
+    client = a.connect("1", 1.0)
+    a.publishes(announce("one"), client, now=1.0)
+    a.hub.disconnect(client, 2.0)
+    for cluster, reader in ((a.cluster, far), (second, near)):
+        cluster.handle_timer(2.0, WALL_S)
+        while (said := cluster.take_batch(2.0)) is not None:
+            reader.cluster.take(said, 2.0)
+        assert reader.heard() == [announce("one").content]
 
 
 def test_who_goes_while_everything_is_said_is_not_said_to_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
