@@ -232,6 +232,8 @@ class Channel(Struct, eq=False):
     frames_in: int = 0
     rejected: int = 0
     malformed: int = 0
+    misnamed: int = 0
+    """Frames that named another device as their origin, which this one may not."""
     left_at: float | None = None
     """When signaling said that the peer leaves; a frame in time refutes it (spec 03 §12.1)."""
     frames_at_leave: int = 0

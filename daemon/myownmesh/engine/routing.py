@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from myownmesh.engine.actions import Deliver, Forward
+from myownmesh.engine.diagnostics import short_id
+from myownmesh.engine.limits import is_power_of_two
 from myownmesh.protocol.codec import FrameTooLarge, encode_frame
 from myownmesh.protocol.envelopes import RELAY_TAG, Routed, read_envelope, read_routed, wrapped
 from myownmesh.protocol.frames import Channel
@@ -33,9 +35,14 @@ def receive(core: Core, carrier: Live, frame: Channel, now: Instant) -> None:
     if routed is None:
         if _may_name(carrier, read_envelope(frame.payload)):
             core.out.append(Deliver(carrier.device_id, carrier.epoch, frame))
+        else:
+            _refuse(core, carrier, now)
         return
     origin = routed.src or carrier.device_id
-    if origin == core.me or (origin != carrier.device_id and not core.shape.forwards(carrier.device_id)):
+    if origin == core.me:
+        return  # our own came back
+    if origin != carrier.device_id and not core.shape.forwards(carrier.device_id):
+        _refuse(core, carrier, now)
         return
     if not core.routes.is_first(origin, routed.id):
         return
@@ -54,6 +61,19 @@ def _may_name(carrier: Live, envelope: Envelope | None) -> bool:
         return True
     advert = carrier.channel.capabilities
     return advert is not None and RELAY_TAG in advert.tags
+
+
+def _refuse(core: Core, carrier: Live, now: Instant) -> None:
+    """Of an invented origin our diagnostics say something, the first time and then ever more rarely."""
+    carrier.channel.misnamed += 1
+    if is_power_of_two(carrier.channel.misnamed):
+        core.diag(
+            now,
+            "warn",
+            "auth",
+            f"refused a frame that {short_id(carrier.device_id)} says to be another device's: it is no relay",
+            {"peer": carrier.device_id, "count": carrier.channel.misnamed},
+        )
 
 
 def hops_to(core: Core, dest: str) -> tuple[Hop, ...]:

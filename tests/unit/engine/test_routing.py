@@ -9,7 +9,7 @@ import pytest
 from msgspec import Raw, json
 
 from myownmesh.engine import EngineConfig
-from myownmesh.engine.actions import Deliver, Forward
+from myownmesh.engine.actions import Deliver, Emit, Forward
 from myownmesh.engine.core import Core
 from myownmesh.engine.errors import NoRoute, PeerNotFound
 from myownmesh.engine.links import PathState
@@ -90,6 +90,16 @@ def test_only_a_device_that_says_that_it_is_a_relay_names_another_origin() -> No
         assert desk.receive("a", foreign) == []
     carrier.channel.capabilities = Capabilities(("service:turn", RELAY_TAG))
     assert desk.receive("a", foreign) == [Deliver("a", 0, foreign)]
+
+
+def test_of_invented_origins_the_diagnostics_say_so_and_not_each_time() -> None:
+    desk = Desk(FullMesh(), ["a"], rostered=["far"])
+    frames = [Channel(RELAY_CHANNEL, onward("far", BODY)), wrapped(Routed(ME, "far", "chat", BODY, 4, 7))]
+    told = []
+    for number in range(9):
+        desk.receive("a", frames[number % 2])
+        told += [each.event.detail["count"] for each in desk.core.out if isinstance(each, Emit)]
+    assert told == [1, 2, 4, 8]
 
 
 def test_of_a_frame_that_is_for_us_the_origin_is_the_sender() -> None:
