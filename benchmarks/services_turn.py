@@ -1,7 +1,9 @@
 """What hosted TURN costs beside coturn: the rows of `bench_services.py --turn` (root, Linux).
 
 Server and load are on machines of their own (network namespaces), the two servers in turn. The load is a process of its
-own: `services_turn.py PID ALLOCATIONS PACKETS` prints what it saw as JSON.
+own: `services_turn.py load PID ALLOCATIONS PACKETS` prints what it saw as JSON, and so does `services_turn.py paced
+ALLOCATIONS PORT...` of round trips through the servers at these ports, which take turns many times: a busy machine
+delays each of them for tenths of a second.
 """
 
 from __future__ import annotations
@@ -16,9 +18,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
@@ -42,7 +44,8 @@ USER, PASSWORD, REALM = "bench", "a password", "bench"
 PAYLOAD: Final = bytes(1200)
 ON_THE_WAY: Final = 256
 PACE_S: Final = 1e-4
-PACED_S: Final = 2.0
+PACED_S: Final = 0.5
+TURNS: Final = 12
 HELD: Final = 1000
 SERVERS: Final = ("ours", "coturn")
 MUST: Final = {
@@ -124,7 +127,19 @@ def load(pid: int, allocations: int, packets: int) -> dict[str, float]:
     clients = [Client(LOADS[number % 2]) for number in range(allocations)]
     for client in clients:
         client.bind(peer.getsockname())
-    return bulk(pid, clients, peer, packets) | paced(clients, peer)
+    return bulk(pid, clients, peer, packets)
+
+
+def paced_in_turns(allocations: int, *ports: int) -> list[dict[str, list[float]]]:
+    """Runs on the other machine; what each turn saw of each server."""
+    peer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+    peer.bind((LOADS[0], 0))
+    servers = [[Client(LOADS[number % 2], (SERVER, port)) for number in range(allocations)] for port in ports]
+    for client in itertools.chain(*servers):
+        client.bind(peer.getsockname())
+    turns = [[paced(clients, peer) for clients in servers] for _ in range(TURNS)]
+    return [{figure: [turn[at][figure] for turn in turns] for figure in turns[0][at]} for at in range(len(ports))]
 
 
 def bulk(pid: int, clients: list[Client], peer: socket.socket, packets: int) -> dict[str, float]:
@@ -158,6 +173,10 @@ def paced(clients: list[Client], peer: socket.socket) -> dict[str, float]:
     peer.setblocking(False)
     for client in clients:
         client.socket.setblocking(False)
+    for one in (peer, *(client.socket for client in clients)):
+        with suppress(BlockingIOError):
+            while one.recv(2000):  # what came too late for the turn before
+                pass
     took: list[float] = []
     sent, due = 0, time.monotonic()
     end = due + PACED_S
@@ -186,7 +205,7 @@ def paced(clients: list[Client], peer: socket.socket) -> dict[str, float]:
     return {"ms there and back": statistics.median(took) * 1000, "% back": 100 * len(took) / sent}
 
 
-def start(name: str, enter: tuple[str, ...], folder: Path) -> tuple[subprocess.Popen[bytes], int]:
+def start(name: str, enter: tuple[str, ...], folder: Path, port: int = PORT) -> tuple[subprocess.Popen[bytes], int]:
     """A server, and the id of its process."""
     if name == "ours":
         settings = Settings(public_ip=SERVER, realm=REALM, passwords={USER: PASSWORD})
@@ -196,12 +215,12 @@ def start(name: str, enter: tuple[str, ...], folder: Path) -> tuple[subprocess.P
         assert server.stdout is not None
         # One prefix brings all clients here, and each begins as a stranger.
         limits = Limits(answers_per_prefix_s=10_000, answers_per_prefix_burst=10_000, answers_burst=10_000)
-        server.stdin.write(line(Job(bind=SERVER, port=PORT, turn=settings, limits=limits)))
+        server.stdin.write(line(Job(bind=SERVER, port=port, turn=settings, limits=limits)))
         server.stdin.flush()
         said = server.stdout.readline()
         assert b"listening" in said, said
     else:
-        words = ["-n", "-L", SERVER, "-p", str(PORT), "-a", "-u", f"{USER}:{PASSWORD}", "-r", REALM, "--no-tls"]
+        words = ["-n", "-L", SERVER, "-p", str(port), "-a", "-u", f"{USER}:{PASSWORD}", "-r", REALM, "--no-tls"]
         words += ["--no-dtls", "--no-cli", "--log-file", "/dev/null", "--pidfile", str(folder / "pid")]
         words += ["-b", str(folder / "db")]
         server = subprocess.Popen([*enter, "turnserver", *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -209,37 +228,69 @@ def start(name: str, enter: tuple[str, ...], folder: Path) -> tuple[subprocess.P
     return server, server.pid  # `ip netns exec` becomes what it runs
 
 
-def measured(name: str, allocations: int, packets: int) -> dict[str, float]:
+@contextmanager
+def machines() -> Iterator[tuple[Any, Any, Path]]:
+    """That of the servers, that of the load, and a folder."""
     with machines_apart(2) as (there, here), tempfile.TemporaryDirectory() as folder:
         plug_in(there, here)
         there.add_address("lan0", f"{SERVER}/24")
         for address in LOADS:
             here.add_address("lan0", f"{address}/24")
-        server, pid = start(name, there.enter, Path(folder))
+        yield there, here, Path(folder)
+
+
+def told(enter: tuple[str, ...], *words: object) -> Any:
+    """What this program says as the load."""
+    program = [*enter, sys.executable, __file__, *map(str, words)]
+    return json.loads(subprocess.run(program, stdout=subprocess.PIPE, check=True).stdout)
+
+
+def measured(name: str, allocations: int, packets: int) -> dict[str, float]:
+    with machines() as (there, here, folder):
+        server, pid = start(name, there.enter, folder)
         try:
-            words = [sys.executable, __file__, str(pid), str(allocations), str(packets)]
-            done = subprocess.run([*here.enter, *words], stdout=subprocess.PIPE, check=True)
+            figures: dict[str, float] = told(here.enter, "load", pid, allocations, packets)
         finally:
             server.kill()
             server.wait()
-        figures: dict[str, float] = json.loads(done.stdout)
         return figures
 
 
+def seen_in_turns(names: list[str], allocations: int) -> list[dict[str, dict[str, float]]]:
+    """The round trips of each turn."""
+    with machines() as (there, here, folder), ExitStack() as opened:
+        ports = range(PORT, PORT + len(names))
+        for name, port in zip(names, ports, strict=True):
+            server, _ = start(name, there.enter, folder, port)
+            opened.callback(server.wait)
+            opened.callback(server.kill)
+        found = told(here.enter, "paced", allocations, *ports)
+    return [
+        {name: {figure: values[at] for figure, values in each.items()} for name, each in zip(names, found, strict=True)}
+        for at in range(TURNS)
+    ]
+
+
 def turn_rows(allocations: list[int], packets: int, rounds: int) -> Iterator[str]:
-    """Medians of the rounds; a ratio is the median of those of the rounds, in each of which the servers take turns."""
+    """Medians of the rounds; a ratio is the median of those of the rounds, in each of which the servers take turns, and
+    for round trips the median of the turns."""
     names = [name for name in SERVERS if name == "ours" or shutil.which("turnserver")]
     for count in (*allocations, 0):
-        seen = [{name: measured(name, count, packets) for name in names} for _ in range(rounds if count else 1)]
         what = f"TURN, {count} allocations" if count else f"TURN, {HELD} idle allocations"
-        for figure in seen[0]["ours"]:
-            values = " ".join(
-                f"{name} {statistics.median(each[name][figure] for each in seen):10.2f}" for name in names
-            )
-            ratios = sorted(each["ours"][figure] / (each[names[-1]][figure] or 1) for each in seen)
-            told = f"{statistics.median(ratios):6.2f} times ({ratios[0]:.2f} to {ratios[-1]:.2f})"
-            yield f"{what:28} {figure:18} {values} {told if len(names) == 2 else '':28} {MUST[figure]}"
+        seen = [{name: measured(name, count, packets) for name in names} for _ in range(rounds if count else 1)]
+        yield from rows(what, names, seen)
+        if count:
+            yield from rows(what, names, seen_in_turns(names, count))
+
+
+def rows(what: str, names: list[str], seen: list[dict[str, dict[str, float]]]) -> Iterator[str]:
+    for figure in seen[0]["ours"]:
+        values = " ".join(f"{name} {statistics.median(each[name][figure] for each in seen):10.2f}" for name in names)
+        ratios = sorted(each["ours"][figure] / (each[names[-1]][figure] or 1) for each in seen)
+        ratio = f"{statistics.median(ratios):6.2f} times ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+        yield f"{what:28} {figure:18} {values} {ratio if len(names) == 2 else '':28} {MUST[figure]}"
 
 
 if __name__ == "__main__":
-    print(json.dumps(load(*map(int, sys.argv[1:]))))
+    figures = {"load": load, "paced": paced_in_turns}[sys.argv[1]](*map(int, sys.argv[2:]))
+    print(json.dumps(figures))
