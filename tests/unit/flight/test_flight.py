@@ -156,6 +156,7 @@ def test_that_a_call_went_out_is_kept_and_what_it_said_is_not() -> None:
     assert b"person" not in data
 
 
+@pytest.mark.heavy
 def test_a_recording_tells_nobody_who_and_where() -> None:
     engine, data, _ = recorded(7)
     text = data.decode()

@@ -178,6 +178,7 @@ def test_health_names_a_program_that_was_not_used() -> None:
     assert findings[0].text == why
 
 
+@pytest.mark.heavy
 def test_health_and_the_headline_never_disagree() -> None:
     """Exit status 0 stands beside a good headline, and only there, whatever was seen."""
     peers = ((), (ACTIVE,), (WAITS,), (ASKED,), (AWAY,), (ON_THE_WAY,), (Known("handshaking", "Pi", True),))

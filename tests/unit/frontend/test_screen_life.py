@@ -129,6 +129,7 @@ async def test_a_screen_that_is_never_loaded_is_a_sentence(
         await mesh.operations["ui_link"]({})
 
 
+@pytest.mark.heavy
 def test_what_up_loads_before_the_mesh_is_there_has_no_part_of_the_screen() -> None:
     code = "import sys, myownllm.cli.screen; print(*[name for name in sys.modules if name.startswith('myownllm.ui')])"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)

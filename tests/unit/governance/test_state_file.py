@@ -238,6 +238,7 @@ def test_long_lists_are_read_piece_by_piece() -> None:
         (b'"network_id": "fleet-1"', b'"network_id": 5'),
     ],
 )
+@pytest.mark.heavy
 def test_a_long_file_that_others_wrote_is_read_as_exactly(before: bytes, after: bytes) -> None:
     text = written(LONG)
     assert before in text

@@ -265,6 +265,7 @@ def marked_once(variant: Variant, at: int) -> Transition:
     return Transition(at, variant, (ALICE,), (signature,))
 
 
+@pytest.mark.heavy
 def test_answers_pause() -> None:
     """Between two pauses an answer looks at a few hundred entries; what is equal is not looked at."""
     book = with_many(founded(CAROL), 10_000)

@@ -122,6 +122,7 @@ async def test_what_an_approved_device_hosts_is_used_and_the_rest_waits(autojump
         assert stage.writes == 1
 
 
+@pytest.mark.heavy
 async def test_passwords_are_renewed_at_half_and_are_worth_nothing_at_their_end(autojump_clock: object) -> None:
     stage = Stage()
     async with stage.open():
@@ -143,6 +144,7 @@ async def test_passwords_are_renewed_at_half_and_are_worth_nothing_at_their_end(
         assert len(stage.questions) == 2
 
 
+@pytest.mark.heavy
 async def test_who_never_answers_is_asked_seldom(autojump_clock: object) -> None:
     stage = Stage()
     async with stage.open():

@@ -409,6 +409,7 @@ def test_a_flood_in_a_devices_name_leaves_its_own_messages_a_way_in() -> None:
 
 
 @pytest.mark.parametrize("senders", [1, 1000], ids=["one id", "an id for each"])
+@pytest.mark.heavy
 def test_a_flood_costs_no_more_than_the_messages_that_may_be_tried(
     senders: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

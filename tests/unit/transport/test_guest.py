@@ -181,6 +181,7 @@ def test_keyboard_interrupt_ends_the_run_with_cleanup() -> None:
     assert done.stdout.split() == ["cleaned", "interrupted"], done.stderr
 
 
+@pytest.mark.heavy
 def test_the_package_imports_neither_trio_nor_webrtc_and_the_runner_no_webrtc() -> None:
     program = """
         import sys, myownmesh.transport as transport
@@ -194,6 +195,7 @@ def test_the_package_imports_neither_trio_nor_webrtc_and_the_runner_no_webrtc() 
     assert done.stdout.splitlines() == ["[]", "[]"]
 
 
+@pytest.mark.heavy
 def test_a_daemon_without_networks_answers_before_it_loads_an_engine() -> None:
     program = """
         import sys, myownmesh.daemon.node

@@ -142,6 +142,7 @@ def call_times(path: Path, seconds: float, every: float = 0.05) -> list[float]:
 
 
 @pytest.mark.parametrize("queue", [64_000, 256_000])
+@pytest.mark.heavy
 def test_a_bottleneck_is_used_and_calls_beside_bulk_hardly_wait_from_its_first_message_on(queue: int) -> None:
     path = warm(Path(delay=0.025, rate=2.5 * MB, queue=queue))
     call_times(path, 1.0)
