@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import json
 import os
 import sys
@@ -65,7 +66,9 @@ class Witness:
         if event == "open" or event in LISTS:
             if not isinstance(args[0], (str, bytes, os.PathLike)):
                 return
-            if event != "open" and sys._getframe(1).f_code.co_filename.startswith("<frozen importlib"):
+            here = inspect.currentframe()
+            caller = here.f_back if here else None
+            if event != "open" and caller and caller.f_code.co_filename.startswith("<frozen importlib"):
                 return  # an import looks where the module is
             target = told(os.fsdecode(args[0]), folder=event != "open")
         elif event in STARTS:
@@ -78,7 +81,7 @@ class Witness:
     def note(self, target: str) -> None:
         if self.current is not None:
             self.read[self.current].add(target)
-        frame = sys._getframe(2)
+        frame = inspect.currentframe()
         innermost = True
         while frame is not None:
             name = frame.f_code.co_filename
@@ -88,7 +91,7 @@ class Witness:
                 if not ours and (source.startswith("tests/") or (innermost and target.startswith(PRODUCT))):
                     self.read[source].add(target)
                 innermost = innermost and ours
-            frame = frame.f_back  # type: ignore[assignment]
+            frame = frame.f_back
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
