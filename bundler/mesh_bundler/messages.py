@@ -8,10 +8,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mesh_common.pins import PinError
 
-UNAVAILABLE_CAUSES = frozenset(
-    {"release_not_found", "asset_not_found", "offline_miss", "rate_limited", "network", "tls", "redirect_refused"}
-)
-
 
 def rebuild_hint(tag: str, variable: str) -> str:
     """How to bring a sibling checkout to the pin, or to use it on purpose."""

@@ -49,6 +49,12 @@ class WebRtc:
 def _what_comes_before() -> None:
     """Import what is needed sooner than WebRTC: two imports at a time would only make both late."""
     import myownmesh.mesh.building
+    import myownmesh.mesh.custody
+    import myownmesh.mesh.offers
+    import myownmesh.services.forwarding
+    import myownmesh.signaling.client
     import myownmesh.signaling.preload
+    import myownmesh.store.governance_files
+    import myownmesh.store.invites_file
 
     myownmesh.signaling.preload.preload()

@@ -14,7 +14,6 @@ from myownmesh.mesh.effects import NEVER
 from myownmesh.mesh.ports import Outside
 from myownmesh.mesh.saver import Saver
 from myownmesh.mesh.switch import Switch
-from myownmesh.protocol.codec import warm_up
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -33,9 +32,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
-
-OFFER_LEAVES_S = 0.002
-"""Offer and candidates are on their way by then, and no answer can be here."""
 
 MAX_EARLY = 1024
 """What the room says while WebRTC loads; announces beyond it are repeated."""
@@ -78,7 +74,6 @@ class Driver:
         self._ice_servers = ice_servers
         self._early: list[Callable[[], None]] | None = []
         """What came before the switch was started; None from then on."""
-        self._opened = trio.Event()
         self._failure: Exception | None = None
         self._failed = trio.Event()
         self._cancel_scope = trio.CancelScope()
@@ -112,7 +107,6 @@ class Driver:
                     self._trio_offset_s = trio.current_time() - clock.now().mono
                     self.switch.start(self._opener(sessions))
                     nursery.start_soon(self._run_timer)
-                    nursery.start_soon(self._prepare_for_frames)
                     early, self._early = self._early or [], None
                     for act in early:
                         act()
@@ -164,7 +158,6 @@ class Driver:
         def open_session(
             *, offerer: bool, on_event: Callable[[LinkEvent], None], on_frame: Callable[[bytes], None]
         ) -> Session:
-            self._opened.set()
             return factory.open(
                 offerer=offerer,
                 ice_servers=self._ice_servers(),
@@ -173,12 +166,6 @@ class Driver:
             )
 
         return open_session
-
-    async def _prepare_for_frames(self) -> None:
-        """While the first peer thinks about our offer."""
-        await self._opened.wait()  # no deadline: there may never be one
-        await trio.sleep(OFFER_LEAVES_S)
-        warm_up()
 
     async def _prepare(self, done: trio.Event) -> None:
         if self.prepare is not None:

@@ -8,7 +8,6 @@ other text is taken apart member by member. Both ways follow from the classes of
 
 from __future__ import annotations
 
-from contextlib import suppress
 from functools import partial, reduce
 from operator import or_
 from typing import TYPE_CHECKING, Any, Final
@@ -69,6 +68,15 @@ def encode_frame(frame: Frame) -> bytes:
 _write: Final = msgspec.json.Encoder(enc_hook=raw_text).encode
 
 
+_KIND_AT: Final = len(b'{"kind":"')
+"""Where the kind stands in a canonical text."""
+
+
+def _refuse(_: bytes) -> Any:
+    """What reads no message, before anything was learnt."""
+    raise msgspec.DecodeError
+
+
 def exact_reader(kinds: Mapping[str, type[Frame]]) -> Callable[[Members], Frame]:
     """The reader that takes everything that the reference takes; it raises `JsonError`."""
 
@@ -87,29 +95,40 @@ def decoder(kinds: Mapping[str, type[Frame]]) -> Callable[[bytes], Frame]:
 
     It raises `MalformedFrame` and nothing else, whatever the bytes are.
     """
-    parse: Callable[[bytes], Any] | None = None
-    finishes: Mapping[type, Finish] = {}
-
-    def prepare() -> Callable[[bytes], Any]:
-        # With the first message, not with the import: it takes longer than all else of this room.
-        nonlocal parse, finishes
-        quick = [way for cls in kinds.values() if (way := quick_way(cls)) is not None]
-        finishes = {cls: finish for cls, finish in quick if finish is not None}
-        parse = msgspec.json.Decoder(reduce(or_, (cls for cls, _ in quick))).decode
-        return parse
-
+    untried = {kind.encode(): cls for kind, cls in kinds.items()}
+    parsed_as: list[type] = []
+    finishes: dict[type, Finish] = {}
+    parse: Callable[[bytes], Any] = _refuse
     read = exact_reader(kinds)
+
+    def learn(data: bytes) -> bool:
+        """Have the quick way for one kind more, that of these bytes; false when nothing has changed.
+
+        With the first message of a kind: all at once would take longer than all else that a first link needs.
+        """
+        nonlocal parse
+        cls = untried.pop(data[_KIND_AT : data.find(b'"', _KIND_AT)], None)
+        quick = None if cls is None else quick_way(cls)
+        if quick is None:
+            return False
+        parsed_as.append(quick[0])
+        if quick[1] is not None:
+            finishes[quick[0]] = quick[1]
+        parse = msgspec.json.Decoder(reduce(or_, parsed_as)).decode
+        return True
 
     def decode(data: bytes) -> Frame:
         try:
-            parsed = (parse or prepare())(data)
+            parsed = parse(data)
             if _write(parsed) == data and (data.isascii() or data.decode()):
                 finish = finishes.get(type(parsed))
                 frame: Frame | None = parsed if finish is None else finish(parsed, data)
                 if frame is not None:
                     return frame
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, JsonError):
-            pass  # no canonical frame; whether it is one at all, the exact reader says
+            if untried and learn(data):
+                return decode(data)
+            # No canonical frame; whether it is one at all, the exact reader says.
         try:
             return read(decode_object(data))
         except JsonError as error:
@@ -120,9 +139,3 @@ def decoder(kinds: Mapping[str, type[Frame]]) -> Callable[[bytes], Frame]:
 
 decode_frame: Final = decoder(KINDS)
 """Read one message of a peer. Raises `MalformedFrame` and nothing else, whatever the bytes are."""
-
-
-def warm_up() -> None:
-    """Make the quick reader now; otherwise the first message waits for it (7 ms)."""
-    with suppress(MalformedFrame):
-        decode_frame(b"{}")

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from attrs import frozen
+from msgspec import Struct
 
 from myownmesh.protocol.strict_json import compact_json
 from myownmesh.protocol.tokens import TokenBucket
+from myownmesh.relay.filters import Filter
 from myownmesh.relay.frames import text_frame
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from myownmesh.relay.filters import Filter
 
 STRIKES = 50
 """Tolerated at once; one is forgotten every second."""
@@ -36,8 +33,7 @@ class Limits:
     max_connections_per_ip: int = 64
 
 
-@frozen(eq=False)
-class Subscription:
+class Subscription(Struct, frozen=True, eq=False):
     client: Client
     sub: str
     filters: tuple[Filter, ...]
@@ -47,6 +43,22 @@ class Subscription:
     rooms: frozenset[str]
     is_loose: bool
     """Some filter is not confined to rooms, so that every event has to be tried."""
+
+
+class Outlet(Protocol):
+    """The way to a client's other end."""
+
+    def takes(self, frame: bytes) -> bool:
+        """Take a frame at once, or say that it cannot; asked only while nothing waits."""
+        ...
+
+    def has_output(self) -> None:
+        """Something waits."""
+        ...
+
+    def has_ended(self) -> None:
+        """The client is turned away."""
+        ...
 
 
 class Client:
@@ -60,9 +72,7 @@ class Client:
         "address",
         "ended",
         "events",
-        "on_ended",
-        "on_frame",
-        "on_output",
+        "outlet",
         "requests",
         "subscriptions",
     )
@@ -72,10 +82,7 @@ class Client:
         self.subscriptions: dict[str, Subscription] = {}
         self.ended: tuple[int, str] | None = None
         """Close code and reason, once the connection is to end."""
-        self.on_frame: Callable[[bytes], bool] = _not_now
-        """Takes a frame at once, or says that it cannot; asked only while nothing waits."""
-        self.on_output: Callable[[], None] = _nobody
-        self.on_ended: Callable[[], None] = _nobody
+        self.outlet: Outlet = NOBODY
         self.events = TokenBucket(limits.max_event_rate, _BURST * limits.max_event_rate, now)
         self.requests = TokenBucket(limits.max_req_rate, _BURST * limits.max_req_rate, now)
         self._out: list[bytes] = []
@@ -85,7 +92,7 @@ class Client:
 
     def send(self, frame: bytes) -> None:
         """One or more whole frames."""
-        if self.ended is not None or (not self._out and self.on_frame(frame)):
+        if self.ended is not None or (not self._out and self.outlet.takes(frame)):
             return
         self._out.append(frame)
         self._out_bytes += len(frame)
@@ -93,7 +100,7 @@ class Client:
             self._out.clear()
             self._end("too slow to read")
         else:
-            self.on_output()
+            self.outlet.has_output()
 
     def say(self, *words: object) -> None:
         """An array of these."""
@@ -123,13 +130,19 @@ class Client:
     def _end(self, reason: str) -> None:
         if self.ended is None:
             self.ended = (POLICY_VIOLATION, reason)
-            self.on_ended()
+            self.outlet.has_ended()
 
 
-def _nobody() -> None:
-    """Nobody listens yet."""
+class _Nobody:
+    def takes(self, _frame: bytes) -> bool:
+        return False
+
+    def has_output(self) -> None:
+        """It waits."""
+
+    def has_ended(self) -> None:
+        """Whoever asks is told."""
 
 
-def _not_now(_frame: bytes) -> bool:
-    """Nobody takes it yet."""
-    return False
+NOBODY: Outlet = _Nobody()
+"""Of a client whose output is asked for."""

@@ -6,7 +6,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from attrs import frozen
+
+from mesh_common.values import Value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,8 +22,7 @@ Allowed = frozenset[Any] | None
 """Permitted values; None when the filter does not ask."""
 
 
-@frozen
-class Filter:
+class Filter(Value, frozen=True, gc=False):
     """The members of one filter are AND-ed; a member that cannot match anything has an empty set."""
 
     ids: Allowed
@@ -75,31 +75,30 @@ def decode_filter(value: object) -> Filter | None:
     """Total. None is a filter that matches nothing, because it is no object."""
     if not isinstance(value, dict):
         return None
+    ids = authors = kinds = rooms = since = until = None
     tags: list[tuple[str, frozenset[str]]] = []
-    rooms: frozenset[str] | None = None
-    for name in value:
+    for name, asked in value.items():
         if len(name) == 2 and name[0] == "#":
-            values = _allowed(value, name, str) or frozenset()
+            values = _allowed(asked, str)
             tags.append((name[1], values))
             if name == "#r":
                 rooms = values
-    return Filter(
-        ids=_allowed(value, "ids", str),
-        authors=_allowed(value, "authors", str),
-        kinds=_allowed(value, "kinds", int),
-        since=_bound(value.get("since")),
-        until=_bound(value.get("until")),
-        tags=tuple(tags),
-        rooms=rooms,
-    )
+        elif name == "kinds":
+            kinds = _allowed(asked, int)
+        elif name == "since":
+            since = _bound(asked)
+        elif name == "until":
+            until = _bound(asked)
+        elif name == "ids":
+            ids = _allowed(asked, str)
+        elif name == "authors":
+            authors = _allowed(asked, str)
+    return Filter(ids, authors, kinds, since, until, tuple(tags), rooms)
 
 
-def _allowed(value: dict[str, Any], name: str, of: type) -> Allowed:
-    if name not in value:
-        return None
-    listed = value[name]
+def _allowed(listed: object, of: type) -> frozenset[Any]:
     # Exact types: text never equals a number, nor does 1077.0 or true.
-    wanted = tuple(item for item in listed if type(item) is of) if isinstance(listed, list) else ()
+    wanted = tuple([item for item in listed if type(item) is of]) if isinstance(listed, list) else ()
     return _shared(wanted) if len(wanted) <= _SHARED_LENGTH else frozenset(wanted)
 
 

@@ -113,9 +113,9 @@ class Incoming:
         return opcode, payload
 
 
-def text_frame(payload: bytes) -> bytes:
+def text_frame(*parts: bytes) -> bytes:
     """A message that everybody who gets it gets in these very bytes: a server does not mask."""
-    return _frame(TEXT, payload)
+    return b"".join((_head(TEXT, sum(map(len, parts))), *parts))
 
 
 def pong_frame(payload: bytes) -> bytes:
@@ -132,12 +132,15 @@ def close_frame(code: int | None = None, reason: str = "") -> bytes:
 
 
 def _frame(opcode: int, payload: bytes) -> bytes:
-    length = len(payload)
+    return _head(opcode, len(payload)) + payload
+
+
+def _head(opcode: int, length: int) -> bytes:
     if length <= _LONGEST_CONTROL:
-        return bytes((_FIN | opcode, length)) + payload
+        return bytes((_FIN | opcode, length))
     if length < 65536:
-        return bytes((_FIN | opcode, 126, length >> 8, length & 0xFF)) + payload
-    return bytes((_FIN | opcode, 127)) + length.to_bytes(8, "big") + payload
+        return bytes((_FIN | opcode, 126, length >> 8, length & 0xFF))
+    return bytes((_FIN | opcode, 127)) + length.to_bytes(8, "big")
 
 
 def _unmasked(mask: bytes, masked: bytes) -> bytes:

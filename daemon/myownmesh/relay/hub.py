@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from myownmesh.relay.client import Limits
     from myownmesh.relay.presence import Elsewhere, Pair
     from myownmesh.relay.store import Stored
+    from myownmesh.signaling.nostr import NostrEvent
 
 REPLAY_EVENTS = 500
 _REPLAY_BYTES = OUTBOUND_BYTES // 2
@@ -125,9 +126,14 @@ class Hub:
         if limit and len(text) > limit:
             client.strike(now)
             return
+        if (event := _event_alone(text)) is not None:
+            if self._may_publish(client, event.id, now):
+                self._publish(client, event, now)
+            return
         verb, rest = _taken_apart(text)
         if verb == "EVENT":
-            self._publish(client, rest, now)
+            if self._may_publish(client, _event_id(rest), now) and (event := _event(rest)) is not None:
+                self._publish(client, event, now)
         elif self._may_ask(client, now):
             # What nobody understands is not answered, but it is work all the same.
             sub = _text(rest)
@@ -142,16 +148,15 @@ class Hub:
         client.strike(now)
         return False
 
-    def _publish(self, client: Client, rest: list[Raw], now: float) -> None:
-        if not client.events.take(now):
-            client.strike(now)
-            if (event_id := _event_id(rest)) is not None:
-                client.say("OK", event_id, False, "rate-limited: slow down")
-            return
-        try:
-            event = nostr.decode_event(rest[0])
-        except (JsonError, IndexError):
-            return
+    def _may_publish(self, client: Client, event_id: str | None, now: float) -> bool:
+        if client.events.take(now):
+            return True
+        client.strike(now)
+        if event_id is not None:
+            client.say("OK", event_id, False, "rate-limited: slow down")
+        return False
+
+    def _publish(self, client: Client, event: NostrEvent, now: float) -> None:
         if self._recent.get(event.id) == event.sig:
             # Verified before, in these very bytes. It still says where its device is connected now.
             again = stored_event(event, now)
@@ -252,10 +257,14 @@ class Hub:
     # ── what is asked of it ───────────────────────────────────────────────────────────────────────────────────────────
 
     def _fan_out(self, stored: Stored) -> None:
-        tried: dict[Subscription, None] = dict(self._loose)
-        for room in stored.event.tag_values("r"):
-            tried.update(self._by_room.get(room, {}))
         event, tags, frames = stored.event, tags_of(stored.event), dict[bytes, bytes]()
+        rooms = tags.get("r", ())
+        if len(rooms) == 1 and not self._loose:
+            tried = self._by_room.get(rooms[0], {})
+        else:
+            tried = dict(self._loose)
+            for room in rooms:
+                tried.update(self._by_room.get(room, {}))
         answers: dict[int, bool] = {}  # by the filters' ids: many subscriptions share theirs
         for subscription in tried:
             for each in subscription.filters:
@@ -274,34 +283,42 @@ class Hub:
         limits = self._limits
         if limits.max_filters_per_req:
             listed = listed[: limits.max_filters_per_req]
-        others = [held for name, held in client.subscriptions.items() if name != sub]
+        others = [held for name, held in client.subscriptions.items() if name != sub] if client.subscriptions else []
         if limits.max_subscriptions and len(others) >= limits.max_subscriptions:
             client.say("CLOSED", sub, "rate-limited: too many subscriptions")
             return
-        filters = [read_filter(bytes(value)) for value in listed]
-        confined = bool(filters) and all(f is not None and f.is_confined for f in filters)
-        if not confined and not self._any_filter:
+        known, is_confined = [], bool(listed)
+        rooms, is_loose = frozenset[str](), False
+        for value in listed:
+            each = read_filter(bytes(value))
+            if each is None:
+                is_confined = False
+                continue
+            known.append(each)
+            if each.rooms is None:
+                is_loose = True
+                is_confined = is_confined and each.ids is not None
+            elif each.rooms is not rooms:  # they mostly name the same, and share it
+                rooms = rooms | each.rooms if rooms else each.rooms
+        if not is_confined and not self._any_filter:
             client.say("CLOSED", sub, "restricted: a filter needs #r or ids")
             return
-        # With the switch on, no filter at all matches everything, as `{}` does.
-        known = tuple(f for f in filters if f is not None) if filters else (EVERYTHING,)
-        named = [f.rooms for f in known if f.rooms is not None]
-        rooms = named[0] if all(each is named[0] for each in named[1:]) and named else frozenset[str]().union(*named)
-        is_loose = len(named) < len(known)
+        if not listed:  # with the switch on it matches everything, as `{}` does
+            known, is_loose = [EVERYTHING], True
         is_short = len(sub) <= _SHARED_SUB_CHARS
         prefix = _shared_prefix(sub) if is_short else _prefix(sub)
-        subscription = Subscription(client, sub, known, prefix, nbytes, rooms, is_loose)
+        subscription = Subscription(client, sub, tuple(known), prefix, nbytes, rooms, is_loose)
         if (
-            sum(held.nbytes for held in others) + nbytes > _SUBSCRIPTION_BYTES
-            or sum(len(held.rooms) for held in others) + len(subscription.rooms) > _ROOMS_PER_CONNECTION
+            sum([held.nbytes for held in others]) + nbytes > _SUBSCRIPTION_BYTES
+            or sum([len(held.rooms) for held in others]) + len(rooms) > _ROOMS_PER_CONNECTION
         ):
             client.say("CLOSED", sub, "rate-limited: too many subscriptions")
             return
         self._unsubscribe(client, sub)
         client.subscriptions[sub] = subscription
-        for room in subscription.rooms:
+        for room in rooms:
             self._by_room.setdefault(room, {})[subscription] = None
-        if subscription.is_loose:
+        if is_loose:
             self._loose[subscription] = None
         frames = self._replay(client, subscription, now)
         frames.append(_shared_end(sub) if is_short else _end(sub))
@@ -311,11 +328,12 @@ class Hub:
         self._store.expire(now)
         rooms, filters = subscription.rooms, subscription.filters
         stored: Iterable[Stored]
-        if any(f.rooms is None and f.ids is None for f in filters):
+        if subscription.is_loose and not all(f.is_confined for f in filters):
             stored = self._store.all()
             present = self._presence.everyone()
         else:
-            stored = self._store.find({event_id for f in filters for event_id in f.ids or ()}, rooms)
+            ids = [event_id for f in filters for event_id in f.ids or ()]
+            stored = self._store.find(ids, rooms)
             present = self._presence.newest(rooms)
         unique = {found.event.id: found for found in stored}
         for found in present:
@@ -323,9 +341,11 @@ class Hub:
         client.requests.force(now, len(unique) * len(filters) / _EXAMINED_PER_TOKEN)
         matching = []
         for found in unique.values():
-            tags = tags_of(found.event)
-            if any(f.matches(found.event, tags) for f in filters):
-                matching.append(found)
+            event, tags = found.event, tags_of(found.event)
+            for each in filters:
+                if each.matches(event, tags):
+                    matching.append(found)
+                    break
         frames: list[bytes] = []
         room_left = _REPLAY_BYTES
         for found in reversed(matching[-REPLAY_EVENTS:]):
@@ -363,7 +383,14 @@ _shared_end = lru_cache(maxsize=1024)(_end)
 
 
 def _event_frame(prefix: bytes, stored: Stored) -> bytes:
-    return text_frame(b"%b%b]" % (prefix, stored.text))
+    return text_frame(prefix, stored.text, b"]")
+
+
+def _event_alone(text: bytes) -> NostrEvent | None:
+    """The event of a client's frame that has nothing else and no character too many, which is what clients send."""
+    if not (text.startswith(b'["EVENT",') and text.endswith(b"]")):
+        return None
+    return nostr.decode_shortest(text[9:-1])
 
 
 def _taken_apart(text: bytes) -> tuple[str | None, list[Raw]]:
@@ -379,6 +406,13 @@ def _text(values: list[Raw]) -> str | None:
     """The first of these values if it is a text."""
     try:
         return read_text(values[0])
+    except (JsonError, IndexError):
+        return None
+
+
+def _event(values: list[Raw]) -> NostrEvent | None:
+    try:
+        return nostr.decode_event(values[0])
     except (JsonError, IndexError):
         return None
 

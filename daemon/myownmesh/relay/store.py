@@ -6,11 +6,14 @@ import sys
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
+import msgspec
 from attrs import define
+from msgspec import Raw, Struct, field
 from msgspec.structs import replace
 
+from myownmesh.protocol.json_words import JsonError
 from myownmesh.protocol.schema import read_text
-from myownmesh.protocol.strict_json import decode_object
+from myownmesh.protocol.strict_json import check_limits
 from myownmesh.signaling.nostr import KIND_EPHEMERAL, KIND_PRESENCE, is_ephemeral
 
 if TYPE_CHECKING:
@@ -26,6 +29,16 @@ ROOM_EVENTS = 1024
 ROOM_BYTES = STORED_BYTES // 8
 _MAX_ROOMS_PER_EVENT = 32
 _MAX_DEVICE_CHARS = 128
+
+
+class _Word(Struct, frozen=True):
+    """What an envelope says of a device's coming and going; of repeated members the last."""
+
+    kind: Raw
+    device: Raw = field(name="from")
+
+
+_read_word = msgspec.json.Decoder(_Word).decode
 
 
 @define(eq=False)
@@ -49,7 +62,7 @@ def stored_event(event: NostrEvent, now: float, text: bytes | None = None) -> St
     """`text` is the event as `encoded` writes it, if it is at hand."""
     text = text or event.encoded()
     if not is_ephemeral(event.kind):  # it may stay for long: members of a room name the room in the same bytes
-        event = replace(event, tags=tuple(tuple(map(sys.intern, tag)) for tag in event.tags))
+        event = replace(event, tags=tuple([tuple(map(sys.intern, tag)) for tag in event.tags]))
     rooms = tuple(dict.fromkeys(event.tag_values("r")))[:_MAX_ROOMS_PER_EVENT]
     announces = announced_device(event)
     if announces is not None:
@@ -71,6 +84,8 @@ class EventStore:
 
     def add(self, stored: Stored) -> None:
         self.expire(stored.arrived)
+        if (known := self._events.get(stored.event.id)) is not None:  # so long ago that the hub does not remember it
+            self._remove(known)
         self._added += 1
         stored.serial = self._added
         self._events[stored.event.id] = stored
@@ -158,10 +173,12 @@ def _named_device(event: NostrEvent, kind: int, word: str) -> tuple[str, str] | 
     rooms = event.tag_values("r")
     if event.kind != kind or not rooms or word not in event.content:
         return None
+    content = event.content.encode()
     try:
-        content = dict(decode_object(event.content.encode()))
-        said, device = read_text(content["kind"]), read_text(content["from"])
-    except (ValueError, KeyError):
+        found = _read_word(content)
+        check_limits(content)
+        said, device = read_text(found.kind), read_text(found.device)
+    except (msgspec.DecodeError, JsonError, RecursionError):
         return None
     # The leave that may follow names the device again, and a name outside ASCII brings old members down (spec 10 §5).
     if said != word or not device.isascii() or len(device) > _MAX_DEVICE_CHARS:

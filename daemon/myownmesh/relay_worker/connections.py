@@ -94,7 +94,10 @@ class Connections:
 
     def after(self, seconds: float, connection: Connection, then: Callable[[Connection], None]) -> None:
         """Call `then` in so many seconds and up to one more; whoever is closed by then is not asked."""
-        self._limits.setdefault(seconds, deque()).append((self.now() + seconds, connection, then))
+        waiting = self._limits.get(seconds)
+        if waiting is None:
+            waiting = self._limits[seconds] = deque()
+        waiting.append((self.now() + seconds, connection, then))
 
     def tick(self) -> None:
         """Due a few times in a second."""
@@ -221,7 +224,7 @@ class Connection:
             self.part()
             return
         self.client = client
-        client.on_frame, client.on_output, client.on_ended = self._send_now, self._flush, self._ended
+        client.outlet = self
         self._is_answering = True
         client.send(upgrade.answer)
         everyone.after(PING_INTERVAL_S, self, Connection.ping)
@@ -246,7 +249,7 @@ class Connection:
         except BrokenFrames as error:
             self.part(error.code, error.reason)
         self._is_answering = False
-        self._flush()
+        self.has_output()
         self._all.unfinished += incoming.held - held
         if self._all.unfinished > UNFINISHED_BYTES and incoming.held > _CHUNK:
             self.part(TRY_AGAIN_LATER, "too much has not come whole")
@@ -267,14 +270,14 @@ class Connection:
 
     # ── out ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _flush(self) -> None:
+    def has_output(self) -> None:
         """The client has something to send. Its answers to what came together go together."""
         client = self.client
         if client is None or self._rest or (self._is_answering and client.waiting < TOGETHER_BYTES):
             return
         self._write(client.take_output())
 
-    def _send_now(self, frame: bytes) -> bool:
+    def takes(self, frame: bytes) -> bool:
         """What most deliveries are: nothing waits, and the socket takes it whole."""
         if self._is_answering or self._rest:
             return False
@@ -332,7 +335,8 @@ class Connection:
         if self._head is not None:
             self._is_gone()
 
-    def _ended(self) -> None:
+    def has_ended(self) -> None:
+        """The hub turns it away."""
         self._all.ending(self)
 
     def part(self, code: int | None = None, reason: str = "") -> None:

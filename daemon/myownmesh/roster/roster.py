@@ -170,11 +170,6 @@ class Roster:
         known = self.get(device_id)
         return self if known is None else self._with(evolve(known, seals=seals))
 
-    def set_role(self, device_id: str, role: Role) -> Self:
-        """Change the role of a known device; the same object when that changes nothing."""
-        known = self.get(device_id)
-        return self if known is None else self._with(evolve(known, role=role))
-
     def _with(self, entry: Entry) -> Self:
         known = self._rows.find(entry.device_id)
         if known == entry:

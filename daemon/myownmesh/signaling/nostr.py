@@ -66,15 +66,21 @@ def decode_event(value: Raw) -> NostrEvent:
 
     Raises `JsonError` when a member is missing, repeated or of the wrong type.
     """
+    event = decode_shortest(value)
+    return read(NostrEvent, value) if event is None else event
+
+
+def decode_shortest(text: Raw | bytes) -> NostrEvent | None:
+    """The event that a text is if none of its characters could be spared; it is proven then. None says nothing.
+
+    The parser keeps the last of repeated members and skips unknown ones. A text that is as long as the shortest one of
+    its event has no room for them, for a deep value or a huge number, or for the sign of -0, which is no integer.
+    """
     try:
-        event = _parse(value)
-    except msgspec.DecodeError:
-        return read(NostrEvent, value)
-    # The parser keeps the last of repeated members. A text that is as long as the shortest one of its event has no
-    # room for a second one, and none for the sign of -0, which is no integer; any other text is read with care.
-    if len(_write(event)) == len(memoryview(value)) and event.created_at < 2**64:
-        return event
-    return read(NostrEvent, value)
+        event = _parse(text)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return event if len(_write(event)) == len(memoryview(text)) and event.created_at < 2**64 else None
 
 
 def read_encoded(text: bytes) -> NostrEvent:

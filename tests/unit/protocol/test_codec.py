@@ -16,7 +16,7 @@ from msgspec import Raw
 from myownmesh.protocol import frames, modes, strict_json, transitions
 from myownmesh.protocol.canonical import quick_way
 from myownmesh.protocol.capabilities import Capabilities
-from myownmesh.protocol.codec import FrameTooLarge, MalformedFrame, decode_frame, encode_frame, exact_reader
+from myownmesh.protocol.codec import FrameTooLarge, MalformedFrame, decode_frame, decoder, encode_frame, exact_reader
 from myownmesh.protocol.frames import KINDS
 from myownmesh.protocol.json_words import JsonError
 from myownmesh.protocol.limits import MAX_FRAME_BYTES
@@ -121,6 +121,22 @@ def test_what_peers_write_does_without_the_exact_reader(frame: Frame) -> None:
     parsed = msgspec.json.decode(data, type=twin)
     assert msgspec.json.encode(parsed) == data
     assert (parsed if finish is None else finish(parsed, data)) == frame
+
+
+def test_a_kind_is_learnt_with_its_first_frame_whatever_came_before() -> None:
+    fresh = decoder(KINDS)
+    for text in (b"{}", b'{"kind":""}', b'{"kind":"ping"', b'{"kind":"later"}', b"no frame"):
+        told = [outcome(each, text) for each in (fresh, decode_frame)]
+        assert told[0] == told[1]
+    for frame in (frames.Ping(7), frames.Pong(7), frames.Ping(8)):
+        assert fresh(encode_frame(frame)) == frame
+
+
+def outcome(read: Any, text: bytes) -> object:
+    try:
+        return read(text)
+    except MalformedFrame as error:
+        return str(error)
 
 
 # ── properties ────────────────────────────────────────────────────────────────────────────────────────────────────────

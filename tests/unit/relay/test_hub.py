@@ -408,6 +408,26 @@ def test_the_store_is_bounded_in_count_bytes_age_and_per_room(monkeypatch: pytes
     assert len(store) == 2
 
 
+def test_what_is_published_once_more_after_long_is_kept_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay_store, "ROOM_BYTES", 2000)
+    store = EventStore()
+    for _ in range(5):  # by then the hub has forgotten that it knows it
+        store.add(stored_event(event("x" * 500), 0.0))
+    store.add(stored_event(event("last"), 0.0))
+    assert [found.event.content[0] for found in store.find([], ["room1"])] == ["x", "l"]
+
+
+@pytest.mark.parametrize(
+    ("before", "behind", "is_taken"),
+    [("", "", True), (" ", " ", True), ("", ",7", True), ("", ",1e999", False), ("", "]", False), ("1,", "", False)],
+)
+def test_an_event_is_taken_in_any_spelling_that_is_json(before: str, behind: str, is_taken: bool) -> None:
+    hub = new_hub()
+    client, made = connected(hub), event("x")
+    hub.receive(client, f'["EVENT",{before}{made.json()}{behind}]'.encode(), 0.0)
+    assert heard(client) == ([["OK", made.id, True, ""]] if is_taken else [])
+
+
 def test_what_is_kept_of_announces_names_the_room_once_and_stands_in_the_text_alone() -> None:
     said = [compact_json({"kind": "announce", "from": f"device{number}"}) for number in range(2)]
     kept = [stored_event(event(each, room=f"a room that {2} share"), 0.0) for each in said]

@@ -88,7 +88,7 @@ def test_an_approved_device_is_authorized_in_either_form() -> None:
 
 
 def test_approving_again_changes_nothing_but_the_name() -> None:
-    roster = Roster("home").approve(BOB, "Bob", 100).set_role(BOB, "owner").approve(BOB, "Bobby", 200)
+    roster = Roster("home", (Entry(BOB, "Bob", 100, "owner"),)).approve(BOB, "Bobby", 200)
     assert roster.rows() == (RosterRow(BOB, "Bobby", 100, "owner"),)
     assert roster.approve(BOB, "", 300).rows()[0].label == ""
 
@@ -107,13 +107,6 @@ def test_meeting_a_stranger_rosters_it() -> None:
 
 
 ME = "a" * 52
-
-
-def test_roles_change_for_known_devices_only() -> None:
-    roster = Roster("home").meet(BOB, "", 100)
-    assert roster.set_role(ALICE, "owner") is roster
-    assert roster.set_role(BOB, "member") is roster
-    assert roster.set_role(BOB, "controller").rows()[0].role == "controller"
 
 
 def test_what_was_seen_of_sealing_is_noted_for_known_devices_only_and_may_be_taken_back() -> None:
@@ -227,7 +220,7 @@ def test_our_own_members_and_later_ones_survive() -> None:
     }
     roster = Roster.from_json(value)
     assert roster.to_json() == value
-    assert roster.set_role(BOB, "member").meet(BOB, "x", 2).to_json()["authorized_devices"][0]["colour"] == "red"
+    assert roster.meet(BOB, "x", 2).to_json()["authorized_devices"][0]["colour"] == "red"
 
 
 def test_the_file_keeps_who_seals_and_says_nothing_of_others() -> None:

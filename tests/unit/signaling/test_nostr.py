@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Raw
 
 from myownmesh.protocol.json_words import JsonError
 from myownmesh.protocol.strict_json import compact_json, dumps, proven
@@ -17,6 +18,7 @@ from myownmesh.signaling.nostr import (
     NostrEvent,
     NostrKey,
     decode_event,
+    decode_shortest,
     event_id,
     has_right_id,
     is_ephemeral,
@@ -116,6 +118,24 @@ def test_order_and_spelling_do_not_matter() -> None:
     event = decode_event(dumps(VALID))
     assert decode_event(dumps(dict(reversed(VALID.items())))) == event
     assert decode_event(proven(json.dumps(VALID, indent=1).encode())) == event
+
+
+@pytest.mark.parametrize(
+    ("written", "other"),
+    [
+        (b"{", b"{ "),
+        (b'"sig":', b'"x":[1e999],"sig":'),
+        (b'"id":', b'"id":"x","id":'),
+        (b'"created_at":', b'"created_at":-'),
+        (b'"content":"', b'"content":"\\u0041'),
+        (b'"content":"', b'"content":"\xff'),
+        (b'"sig":', b'"x":7,"sig":'),
+    ],
+)
+def test_what_has_a_character_to_spare_is_not_proven_by_its_length(written: bytes, other: bytes) -> None:
+    text = compact_json(VALID | {"created_at": 0}).encode()
+    assert decode_shortest(text) == decode_event(Raw(text))
+    assert decode_shortest(text.replace(written, other, 1)) is None
 
 
 @pytest.mark.parametrize("value", [None, 1, "x", [], [VALID]])
