@@ -286,7 +286,7 @@ def test_who_goes_while_everything_is_said_is_not_said_to_be_there(monkeypatch: 
     a.publishes(announce("stays"), a.connect("2"))
     a.publishes(announce("one"), client)
     settle(0.1, a, b)
-    a.cluster.take(batch("b", 1, [encoded(Ask("a", False)), encoded(Ask("somebody else", True))]), 6.0)
+    a.cluster.take(batch("b", 99, [encoded(Ask("a", False)), encoded(Ask("somebody else", True))]), 6.0)
     a.cluster.handle_timer(6.0, WALL_S)
     first = [a.cluster.take_batch(6.0) for _ in range(4)]  # counts, the beginning, counts again, the first device
     a.hub.disconnect(client, 6.0)
