@@ -12,6 +12,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Final, cast
 
 import attrs
+import msgspec
 import trio
 from msgspec.structs import asdict
 
@@ -100,7 +101,7 @@ class Questions:
         """Models of this device and of every peer, the model server, and where the local API is."""
         await trio.lowlevel.checkpoint()
         api = self._api.watch.value
-        return {**self._asking.status(), "models": self._asking.models(), "api": asdict(api)}
+        return {**self._asking.status(), "models": msgspec.to_builtins(self._asking.models()), "api": asdict(api)}
 
     async def pin(self, members: JsonObject) -> JsonObject:
         """Pin a device for a purpose, or none with `peer` null; without a purpose: tell the pins."""
