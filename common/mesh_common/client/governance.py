@@ -59,7 +59,7 @@ class GovernanceOperations(Asking):
         keep: Keep | None = None,
         dry_run: bool = False,
     ) -> answers.Proposed:
-        """Take a device's role away; of a plain member that is its eviction. `keep`: see `evict`."""
+        """Take a controller's or owner's role away; of who has none it is refused. `keep`: see `evict`."""
         return await self._propose("role_revoke", network, mfa_code, keep, dry_run=dry_run, target=bare_id(device_id))
 
     async def evict(

@@ -31,6 +31,7 @@ from myownmesh.governance.ratifying import (
 from myownmesh.governance.records import Proposal
 from myownmesh.governance.signed_bytes import content_digest, denied_bytes, signed_bytes
 from myownmesh.protocol.frames import NetworkStateAck, NetworkStatePropose
+from myownmesh.protocol.ids import display_id
 from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, RoleRevoke, Transition
 
 if TYPE_CHECKING:
@@ -83,7 +84,11 @@ def draft(book: Book, variant: Variant) -> Draft | None:
 
     Raises `Refused`.
     """
-    return None if _holds_already(book, variant) else _drafted(book, variant, (book.me,))
+    if _holds_already(book, variant):
+        return None
+    drafted = _drafted(book, variant, (book.me,))
+    _check_seat(book, variant)
+    return drafted
 
 
 def propose(book: Book, variant: Variant, signature: str, proposal_id: str, now: int) -> Done:
@@ -92,8 +97,11 @@ def propose(book: Book, variant: Variant, signature: str, proposal_id: str, now:
     The time in the frame is the one in the entry (FIX 13).
     """
     drafted = draft(book, variant)
-    if drafted is None:
-        return Done(book)
+    return Done(book) if drafted is None else _proposed(book, drafted, signature, proposal_id, now)
+
+
+def _proposed(book: Book, drafted: Draft, signature: str, proposal_id: str, now: int) -> Done:
+    variant = drafted.variant
     entry = Transition(stamp_in(book, variant, now), variant, (book.me,), (signature,))
     record = Proposal.of(proposal_id, book.me, entry)
     book = _having_signed(book, variant)
@@ -136,7 +144,10 @@ def sign(book: Book, proposal_id: str, signature: str, now: int, fresh_id: str) 
     book = _having_signed(book, record.variant)
     book = remember_signatures(book, record, {book.me: signature})
     if drafted.effective and _would_lose(book, record):
-        return propose(dropped(book, record, "withdrawn"), record.variant, signature, fresh_id, now)
+        book = dropped(book, record, "withdrawn")
+        if _holds_already(book, record.variant):
+            return Done(book)
+        return _proposed(book, _drafted(book, record.variant, (book.me,)), signature, fresh_id, now)
     record = record.signed_by(book.me, signature)
     frame = NetworkStateAck(proposal_id, book.me, "sign", now, signature)
     if not drafted.effective:
@@ -282,6 +293,12 @@ def _check_owners(book: Book, variant: Variant) -> None:
         raise Refused("network: a device cannot evict itself; leave the network instead")
     if target is not None and book.standing.owners == {target} and book.standing.lowered(variant) == target:
         raise Refused("network: this is the last owner; make another device an owner first")
+
+
+def _check_seat(book: Book, variant: Variant) -> None:
+    """FIX 20: of a device without a seat this would be its eviction, which nobody asked for by this name."""
+    if isinstance(variant, RoleRevoke) and not book.standing.is_authority(variant.target):
+        raise Refused(f"network: {display_id(variant.target)} has no role to take away; to put it out, evict it")
 
 
 def _check_state(book: Book) -> None:

@@ -81,7 +81,7 @@ class OpenGovernance:
         return await self._governing.propose(RoleGrant(_bare(device_id), role), code, keep=_kept(keep), force=force)
 
     async def revoke(self, device_id: str, *, code: str | None = None, keep: Iterable[str] | None = None) -> Outcome:
-        """Take a role away; of a plain member that is its eviction. `keep`: see `evict`."""
+        """Take a controller's or owner's role away; of who has none it is refused. `keep`: see `evict`."""
         return await self._governing.propose(RoleRevoke(_bare(device_id)), code, keep=_kept(keep))
 
     async def evict(self, device_id: str, *, code: str | None = None, keep: Iterable[str] | None = None) -> Outcome:

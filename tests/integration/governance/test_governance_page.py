@@ -84,7 +84,6 @@ async def pending(device: Daemon) -> str:
             await trio.sleep(0.05)
 
 
-@pytest.mark.slow
 async def meet(anna: Daemon, ben: Daemon) -> None:
     relay = await host_relay(ben)
     for device in (anna, ben):
@@ -95,6 +94,7 @@ async def meet(anna: Daemon, ben: Daemon) -> None:
     await ben.wait_for_peer(NET, anna.device_id)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_the_pages_commands_found_a_network_and_save_it_from_a_lost_laptop(tmp_path: Path) -> None:
     assert len(COMMANDS) == 19
@@ -138,6 +138,7 @@ async def test_the_pages_commands_found_a_network_and_save_it_from_a_lost_laptop
             assert told["state"]["roles"][ben.device_id] == "owner"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(200)
 async def test_of_one_owner_who_is_lost_a_member_makes_itself_owner_with_the_printed_key_alone(tmp_path: Path) -> None:
     """The first two rows of "A lost laptop": without the key nobody can put it out."""
@@ -153,6 +154,10 @@ async def test_of_one_owner_who_is_lost_a_member_makes_itself_owner_with_the_pri
             lost = display_id(anna.device_id)
             code, _, complaint = await ended(ben, ["ctl", "governance", "evict", NET, lost])
             assert (code, "this is the last owner" in complaint) == (1, True)
+            revoke = ["ctl", "governance", "revoke-role", NET, display_id(ben.device_id)]
+            complaint = f"{display_id(ben.device_id)} has no role to take away; to put it out, evict it"
+            assert await ended(anna, revoke) == (1, "", f"error: daemon error: network: {complaint}\n")
+            assert (await anna.ask("governance_state", network=NET))["evicted"] == []
             key = (await run(anna, ["ctl", "governance", "recovery-key", NET, "--json"], ""))["key"]
             with trio.fail_after(PATIENCE_S):
                 while [*(await ben.ask("governance_state", network=NET))["state"]["roles"].values()].count("owner") < 2:
