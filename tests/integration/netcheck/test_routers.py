@@ -14,6 +14,7 @@ from integration.netcheck.test_ping import app, ping
 from support.daemons import daemon, network_record
 from support.namespaces import machines_apart, machines_around, needs_namespaces, plug_in
 from support.nat import let_no_udp_pass, needs_nft, passes_on, symmetric
+from support.tls import self_signed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +26,7 @@ pytestmark = [needs_namespaces, needs_nft]
 NETWORK: Final = "apart"
 PUBLIC: Final = "203.0.113.1"
 SECOND: Final = "203.0.113.2"
+TLS_PORT: Final = 5349
 PASSWORD: Final = {"username": "guest", "credential": "theguestpassword"}
 
 
@@ -52,14 +54,17 @@ def folder() -> Iterator[Path]:
 
 
 async def test_symmetric_routers_and_then_no_udp_at_both_ends(folder: Path) -> None:
+    certificate = self_signed(folder, address=PUBLIC)
+    trusting = {"SSL_CERT_FILE": str(certificate)}
     with behind_routers() as (host, routers, devices):
         async with (
             daemon(folder / "host", run_in=host.enter) as middle,
             daemon(folder / "second", run_in=host.enter) as second,
-            daemon(folder / "a", run_in=devices[0].enter) as a,
-            daemon(folder / "b", run_in=devices[1].enter) as b,
+            daemon(folder / "a", run_in=devices[0].enter, environ=trusting) as a,
+            daemon(folder / "b", run_in=devices[1].enter, environ=trusting) as b,
         ):
             turn = {"enabled": True, "bind": PUBLIC, "public_ip": PUBLIC, "port": 0, "tcp_enabled": True}
+            turn["tls"] = {"cert_file": str(certificate), "key_file": str(certificate), "port": TLS_PORT}
             relay = {"enabled": True, "bind": PUBLIC, "port": 0}
             report = (await middle.ask("services_set", services={"signaling": relay, "turn": turn}))["status"]
             stun = {"enabled": True, "bind": SECOND, "port": 0}
@@ -95,9 +100,32 @@ async def test_symmetric_routers_and_then_no_udp_at_both_ends(folder: Path) -> N
             status, answer = await look(a.home, devices[0], code="udp_blocked")
             assert (status, answer["verdict"], answer["udp"]["state"]) == (0, "works", "blocked"), answer
             assert "let UDP out" in answer["sentence"]
+            status, by_the_app = await app(a, devices[0], "netcheck")
+            assert (status, by_the_app["code"]) == (0, "udp_blocked"), by_the_app
+            assert by_the_app["sentence"] == answer["sentence"]
             ways = []
             for one, machine, peer in ((a, devices[0], b), (b, devices[1], a)):
                 status, said = await app(one, machine, *ping(peer, "--count", "1", "--wait", "0"))
                 assert (status, said["outcome"], said["path"]) == (4, "relayed", "TURN"), said
                 ways.append(said["way"])
             assert f"over TURN by TCP: {server}, configured here" in ways, ways
+
+            # The server's own port is what many offices stop as well; TLS to it looks like anything else.
+            by_tls = f"turns:{PUBLIC}:{TLS_PORT}?transport=tcp"
+            record |= {"turn_servers": [{"urls": [by_tls], **PASSWORD}]}
+            for device in (a, b):
+                await device.ask("network_remove", network=NETWORK)
+            for device in (a, b):
+                await device.ask("network_add", config=record)
+            await a.wait_for_peer(NETWORK, b.device_id)
+            status, answer = await look(a.home, devices[0], code="udp_blocked", **trusting)
+            assert (status, answer["verdict"], answer["udp"]["state"]) == (0, "works", "blocked"), answer
+            assert "over TURN by TLS, which is slower, because UDP is blocked here" in answer["sentence"], answer
+            [row] = [row for row in answer["servers"] if row["kind"] == "turn"]
+            assert (row["url"], row["over"], row["ok"]) == (by_tls, "tls", True), row
+            ways = []
+            for one, machine, peer in ((a, devices[0], b), (b, devices[1], a)):
+                status, said = await app(one, machine, *ping(peer, "--count", "1", "--wait", "0"))
+                assert (status, said["outcome"], said["path"]) == (4, "relayed", "TURN"), said
+                ways.append(said["way"])
+            assert f"over TURN by TLS: {PUBLIC}:{TLS_PORT}, configured here" in ways, ways
