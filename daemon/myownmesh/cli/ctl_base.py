@@ -124,10 +124,25 @@ WAITING: Final = 3
 
 def decide(request: client.Request, table: Callable[[object], str]) -> None:
     """Send an op that signs, print what came of it, and end with `WAITING` while it is not in force."""
-    answer = ask_signed(request)
+    answer = named(ask_signed(request))
     show(answer, table)
     if isinstance(answer, dict) and answer.get("effective") is False:
         raise typer.Exit(WAITING)
+
+
+def named(answer: object) -> object:
+    """What came of a decision, with those that it waits for as people know them: ids with their suffix."""
+    from myownmesh.protocol.ids import BadDeviceId, display_id, parse_device_id
+
+    def shown(device: object) -> object:
+        try:
+            return display_id(parse_device_id(device)) if isinstance(device, str) else device
+        except BadDeviceId:
+            return device  # of another daemon, which may say what it likes
+
+    if not isinstance(answer, dict) or not isinstance(answer.get("waits_for"), list):
+        return answer
+    return {**answer, "waits_for": [shown(device) for device in answer["waits_for"]]}
 
 
 def seconds(text: str, most_s: int = MAX_RECORDING_S, most: str = "a day") -> int:

@@ -16,7 +16,7 @@ from mesh_common.handwritten import read_all
 from mesh_common.tables import printable
 from myownmesh.cli import governance_tables
 from myownmesh.cli.client import Unsupported
-from myownmesh.cli.ctl_base import ask, decide, show
+from myownmesh.cli.ctl_base import ask, decide, named, show
 from myownmesh.cli.errors import CliError
 from myownmesh.cli.tables import object_of, text_of
 
@@ -35,7 +35,7 @@ def decided(request: Request, keep: str | None = None, *, dry_run: bool = False)
     if dry_run:
         if not _looks_ahead(request):
             raise CliError("this daemon knows no dry run: it would do it")
-        show(ask({**asked, "dry_run": True}), governance_tables.decision)
+        show(named(ask({**asked, "dry_run": True})), governance_tables.decision)
         return
     if (is_attended() or request["op"] in _SAID_FIRST) and _looks_ahead(request):
         would = object_of(ask({**asked, "dry_run": True}))

@@ -62,7 +62,7 @@ async def a_member_only_proposes(member: Daemon, owner: Daemon) -> None:
             assert "this is the last owner" in ended_so[2]  # until it hears of the printed one
             await trio.sleep(0.1)
     waits = json.loads(ended_so[1])
-    assert (ended_so[0], waits["effective"], owner.device_id in waits["waits_for"]) == (3, False, True)
+    assert (ended_so[0], waits["effective"], display_id(owner.device_id) in waits["waits_for"]) == (3, False, True)
     assert (await ended(member, ["ctl", "governance", "withdraw", NET, waits["proposal_id"]]))[0] == 0
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from myownmesh.cli import governance_tables, main
+from myownmesh.protocol.ids import display_id
 
 if TYPE_CHECKING:
     from unit.cli.fake_daemon import FakeDaemon
@@ -42,6 +44,16 @@ def test_a_decision_that_waits_is_neither_done_nor_refused(
 ) -> None:
     daemon.answer = lambda request: {"ok": True, "data": data}
     assert main(["ctl", "governance", *line.split()]) == code
+
+
+@pytest.mark.parametrize("line", ["evict a d", "evict a d --dry-run", "sign a p --digest x", "replace a o n"])
+def test_whom_a_decision_waits_for_is_named_with_its_suffix(
+    daemon: FakeDaemon, capfd: pytest.CaptureFixture[str], line: str
+) -> None:
+    owner = "a" * 51 + "q"
+    daemon.answer = lambda request: {"ok": True, "data": {"effective": False, "waits_for": [owner, "odd\x1b", 1]}}
+    assert main(["ctl", "--json", "governance", *line.split()]) in (0, 3)
+    assert json.loads(capfd.readouterr().out)["waits_for"] == [display_id(owner), "odd\x1b", 1]
 
 
 def test_a_refusal_is_exit_1(daemon: FakeDaemon, capfd: pytest.CaptureFixture[str]) -> None:

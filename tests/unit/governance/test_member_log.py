@@ -258,6 +258,16 @@ def test_a_raised_first_copy_loses_against_the_honest_one() -> None:
     assert node.says() == "removed"
 
 
+def test_a_lowered_first_copy_of_an_eviction_loses_against_the_honest_one() -> None:
+    """Shown before the honest one, with a time at which what let the device in is newer."""
+    node = Node().all([entry(ADMIT, ALICE, at=15), entry(PUT_OUT, ALICE, at=10)])
+    assert node.says() == "present", "the lie holds while nobody else is heard"
+    assert node.hear(entry(PUT_OUT, ALICE, at=20)).outcome == "counted"
+    assert node.says() == "removed"
+    node.hear(entry(PUT_OUT, ALICE, at=10))
+    assert node.says() == "removed", "nor does it come back"
+
+
 def test_a_second_evict_of_v038_counts_from_hearsay_and_a_marked_one_does_not(seeded: Random) -> None:
     word = Speaker(ALICE, vouched=True)
     node = Node().all([entry(ADMIT, ALICE, at=30), entry(PUT_OUT, ALICE, at=20)], word)
