@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from integration.lifecycle.process import PROGRAM, DaemonProcess
+from integration.surroundings.commands import COMMANDS
+from myownmesh.cli import main
+from myownmesh.protocol.ids import display_id
 from support.ports import free_port
 from support.vectors import load
 
@@ -194,3 +197,56 @@ def test_the_self_test_proves_the_webrtc_stack_of_this_installation() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert set(json.loads(done.stdout)["self_test"]) == {"open_ms", "restart_ms", "close_ms"}
+
+
+def test_every_command_about_signed_decisions_answers_a_program(
+    daemon: DaemonProcess, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """JSON, or one sentence; 0 is done, 3 waits for somebody, 1 was refused (docs/governance.md)."""
+    monkeypatch.setenv("MYOWNMESH_HOME", str(daemon.home))
+    for name, kind in (("governed", "open"), ("unfounded", "closed")):
+        data(daemon, "ctl", "networks", "add", json.dumps({"id": name, "network_id": name, "kind": kind, **LOCAL}))
+    left = {command.path[2:] for command in COMMANDS if command.path[:2] == ("ctl", "governance")}
+    device, new = (display_id(letter * 51 + "q") for letter in "ab")
+    export, wrong_key = tmp_path / "export.json", tmp_path / "key"
+    wrong_key.write_text("aaaa-bbbb")
+
+    def ends(line: str, code: int) -> Any:
+        words = line.split()
+        left.difference_update({(words[0],), (words[0], words[1])})
+        ended = main(["ctl", "governance", *words, "--json"])
+        out, err = capfd.readouterr()
+        assert ended == code, (line, out, err)
+        if out:
+            return json.loads(out)
+        assert (code, err.count("\n"), err[:7]) == (1, 1, "error: "), (line, err)
+        return None
+
+    ends("propose-kind governed closed", 0)
+    ends("propose-kind governed closed", 1)
+    for line in ("state", "pending", "who", "log", "doctor", "mfa status"):
+        ends(f"{line} governed", 0)
+    ends(f"who governed {device}", 0)
+    ends(f"grant-role governed {device} controller", 0)
+    ends(f"revoke-role governed {device} --dry-run", 0)
+    ends(f"revoke-role governed {device}", 0)
+    ends(f"revoke-role governed {device}", 1)
+    ends(f"grant-role governed {device} member", 0)
+    ends(f"replace governed {device} {new}", 0)
+    ends(f"evict governed {new}", 0)
+    waiting = ends(f"evict unfounded {device}", 3)["proposal_id"]
+    ends(f"sign unfounded {waiting} --digest x", 1)
+    ends(f"withdraw unfounded {waiting}", 0)
+    ends(f"deny unfounded {waiting}", 1)
+    ends(f"settle unfounded {waiting}", 1)
+    ends(f"export governed {export}", 0)
+    ends(f"import governed {export}", 0)
+    ends(f"import governed {tmp_path}/nothing", 1)
+    ends("recovery-key governed", 0)
+    ends(f"recover governed --key {wrong_key}", 1)
+    codes = ends("mfa enroll governed", 0)["recovery_codes"]
+    ends("mfa disable governed 1", 1)
+    ends(f"mfa disable governed {codes[0]}", 0)
+    assert not left
+    for name in ("governed", "unfounded"):
+        data(daemon, "ctl", "networks", "remove", name)
