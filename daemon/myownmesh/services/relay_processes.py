@@ -51,7 +51,7 @@ class RelayProcesses:
         """What those did that have ended."""
 
     async def serve(self, *, task_status: trio.TaskStatus[Listening]) -> None:
-        """Serve until cancelled. Raises `CannotServe` when one of them does not come up at first."""
+        """Serve until cancelled; started with the first of them. Raises `CannotServe` when that one does not come."""
         try:
             listener = open_stream_listener(self._job.bind, self._job.port)
         except CannotListen as error:
@@ -61,11 +61,12 @@ class RelayProcesses:
             group = secrets.token_hex(8)
             async with trio.open_nursery() as nursery:
                 try:
-                    for own in range(self._count):
+                    for own in range(self._count):  # one after another: each takes a core while it starts
                         siblings = Siblings(folder, group, own, self._count, listener.fileno())
                         await nursery.start(self._keep, msgspec.structs.replace(self._job, siblings=siblings))
-                    address = listener.getsockname()
-                    task_status.started(Listening(str(address[0]), int(address[1])))
+                        if own == 0:
+                            address = listener.getsockname()
+                            task_status.started(Listening(str(address[0]), int(address[1])))
                 except CannotServe as error:
                     failed = error
                     nursery.cancel_scope.cancel()
@@ -73,7 +74,10 @@ class RelayProcesses:
             raise failed
 
     async def _keep(self, job: Job, *, task_status: trio.TaskStatus[None]) -> None:
-        """One of them, and another one in its place when it has ended. Raises `CannotServe` for the first one."""
+        """One of them, and another one in its place when it has ended, or did not come up.
+
+        Raises `CannotServe` when none of all has come up yet.
+        """
         assert job.siblings is not None
         own, pause_s, is_first = job.siblings.own, RESTART_S, True
         while True:
@@ -88,7 +92,7 @@ class RelayProcesses:
                         is_first = False
                     ended = await process.listen(partial(self._take, own))
             except CannotServe as error:
-                if is_first:
+                if is_first and own == 0:
                     raise
                 ended = error
             log.warning("signaling relay: process %d of %d: %s", own + 1, self._count, ended)

@@ -53,6 +53,7 @@ async def test_processes_are_one_relay_also_when_one_stands_still_and_when_one_i
     before = psutil.Process().children()
     async with trio.open_nursery() as nursery:
         listening = await nursery.start(processes.serve)
+        await within(60, lambda: len(psutil.Process().children()) == len(before) + PROCESSES)
         one, other = (each for each in psutil.Process().children() if each not in before)
         devices: list[Device] = []
 

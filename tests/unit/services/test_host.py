@@ -343,3 +343,11 @@ def test_any_order_of_applies_ends_in_the_configured_state(
         assert ports.held == {}
 
     trio.run(run, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [(3, 3), (64, 64), (0, 1), (-1, 1), (1000, 64), ("x", 1), (None, 1), (True, 1), (1.5, 1), ([], 1)],
+)
+def test_a_relay_has_one_to_sixty_four_processes(said: object, meant: int) -> None:
+    assert ServicesConfig.from_json({"signaling": {"workers": said}}).signaling.workers == meant
