@@ -81,13 +81,15 @@ class Fetcher:
                 if response.status_code == 404:
                     return None
                 self._client.expect(response, url)
-                body = b""
+                chunks: list[bytes] = []  # joined once: a body that grows is copied for each of them
+                size = 0
                 for chunk in response.iter_raw():
                     self._client.checkpoint()
-                    body += chunk
-                    if len(body) > limit:
+                    size += len(chunk)
+                    if size > limit:
                         raise trouble.too_large(url, limit)
-                return body
+                    chunks.append(chunk)
+                return b"".join(chunks)
 
         return self._client.retrying(url, attempt, attempts)
 

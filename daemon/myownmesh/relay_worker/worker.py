@@ -12,7 +12,6 @@ import importlib.util
 import math
 import os
 import random
-import resource
 import secrets
 import socket
 import sys
@@ -26,6 +25,7 @@ from myownmesh.relay_worker.connections import Connections
 from myownmesh.relay_worker.messages import Report, read_job
 from myownmesh.relay_worker.siblings import Siblings
 from myownmesh.signaling.nostr import NostrKey
+from myownmesh.worker.descriptors import raise_limit
 from myownmesh.worker.listeners import ACCEPTS, Listeners
 from myownmesh.worker.loop import Loop
 from myownmesh.worker.messages import Listening, Refused, first_line, leave_signals_to_the_daemon, say
@@ -167,12 +167,4 @@ def main() -> int:
 
 def most_connections() -> int:
     """As many as the system lets this process have."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MOST + OWN_DESCRIPTORS
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        soft = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        except (OSError, ValueError):  # macOS takes no more than its own maximum
-            soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(1, min(MOST, soft - OWN_DESCRIPTORS)) if soft != resource.RLIM_INFINITY else MOST
+    return max(1, min(MOST, raise_limit(MOST + OWN_DESCRIPTORS) - OWN_DESCRIPTORS))

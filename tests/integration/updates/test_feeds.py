@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import io
 import json
 import random
+import subprocess
+import sys
 import tarfile
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,7 +23,7 @@ from mesh_bundler.target import detect
 from myownmesh.store.config import AutoUpdate
 from myownmesh.updates.errors import UpdateError
 from myownmesh.updates.installation import Installation
-from myownmesh.updates.offers import asset_name
+from myownmesh.updates.offers import FEED_MAX_BYTES, asset_name
 from myownmesh.updates.place import Place
 from myownmesh.updates.updater import Updater
 
@@ -55,6 +58,10 @@ class Host:
 
     def __init__(self) -> None:
         self.answers: dict[str, bytes] = {}
+        self.elsewhere: dict[str, str] = {}
+        """Where paths send whoever asks."""
+        self.endless = set[str]()
+        """Paths that are answered with blanks until whoever asks goes."""
         self.asked = list[tuple[str, str]]()
         self.base = ""
 
@@ -87,7 +94,21 @@ def published() -> Iterator[Host]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             found.asked.append((self.path, self.headers["User-Agent"]))
+            if self.path in found.endless:
+                self.send_response(200)
+                self.end_headers()
+                with contextlib.suppress(OSError):  # whoever reads has gone
+                    while found.asked:
+                        self.wfile.write(b" " * 65536)
+                self.close_connection = True
+                return
             body = found.answers.get(self.path)
+            if self.path in found.elsewhere:
+                self.send_response(302)
+                self.send_header("Location", found.elsewhere[self.path])
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
             self.send_response(404 if body is None else 200)
             self.send_header("Content-Length", str(len(body or b"")))
             self.end_headers()
@@ -103,6 +124,7 @@ def published() -> Iterator[Host]:
     try:
         yield found
     finally:
+        found.asked.clear()
         server.shutdown()
         thread.join()
         server.server_close()
@@ -223,6 +245,23 @@ def test_files_elsewhere(device: Device, address: str) -> None:
     device.refuses("not its own host")
 
 
+@pytest.mark.parametrize(
+    "location", ["https://evil.example/latest", "http://evil.example/latest", "file:///etc/passwd"]
+)
+def test_a_feed_that_leads_elsewhere(device: Device, location: str) -> None:
+    """F23: nobody there is asked."""
+    device.host.elsewhere["/latest"] = location
+    device.refuses("that host is not allowed")
+    assert [path for path, _ in device.host.asked] == ["/latest"]
+
+
+def test_a_feed_that_leads_round_in_a_ring(device: Device) -> None:
+    """F23: five are followed."""
+    device.host.elsewhere["/latest"] = device.host.url
+    device.refuses("redirect")
+    assert len(device.host.asked) == 6
+
+
 def test_a_signature_is_demanded_as_soon_as_a_key_is_trusted(device: Device) -> None:
     """F27, F51."""
     device.host.publish()
@@ -281,3 +320,46 @@ def test_switched_off_nobody_is_asked(device: Device) -> None:
     device.environ["MYOWNMESH_AUTOUPDATE"] = "0"
     assert device.check().outcome == "disabled"
     assert device.host.asked == []
+
+
+LOOK = """
+import json, sys
+from pathlib import Path
+from myownmesh.store.config import AutoUpdate
+from myownmesh.updates.errors import UpdateError
+from myownmesh.updates.installation import Installation
+from myownmesh.updates.place import Place
+from myownmesh.updates.updater import Updater
+
+def most_kb():
+    status = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+
+root, warm, *urls = sys.argv[1:]
+seen = []
+for url in (warm, *urls):
+    place = Place(Path(root) / "home")
+    wanted = AutoUpdate(stable_url=url)
+    try:
+        Updater(place, Installation("file", Path(root) / "myownmesh"), wanted, {"MYOWNMESH_AUTOUPDATE": "1"}).check()
+    except UpdateError as error:
+        seen.append((most_kb(), str(error)))
+print(json.dumps(seen))
+"""
+"""A process of its own looks once at each feed; the most memory that it ever had after each, in KiB."""
+
+
+def test_memory_stays_where_it_is_while_a_feed_has_no_end(device: Device) -> None:
+    """F20 and the issue's "Feed": it is read as far as a feed may be long, and let go; a second look costs no more."""
+    device.host.endless.add("/latest")
+    urls = [f"{device.host.base}/gone", *[device.host.url] * 4]
+    command = [sys.executable, "-c", LOOK, str(device.program.parent), *urls]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=120)
+    before, *looks = json.loads(done.stdout)
+    assert "404" in before[1]
+    assert len(looks) == 4
+    assert all("larger" in words or "more than" in words for _, words in looks), looks
+    assert [path for path, _ in device.host.asked].count("/latest") == 4, "no second try of what is too long"
+    assert looks[0][0] - before[0] < 1.5 * FEED_MAX_BYTES / 1024, (before, looks)
+    assert looks[-1][0] - looks[0][0] < FEED_MAX_BYTES / 2 / 1024, (before, looks)
+    assert device.program.read_bytes() == b"the old one"
