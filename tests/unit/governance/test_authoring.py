@@ -389,6 +389,17 @@ def test_a_time_that_would_lose_is_replaced_by_an_entry_of_one_s_own() -> None:
     assert done.book.role(DAVE) == "member"
 
 
+def test_what_holds_already_by_a_newer_entry_is_not_signed_again() -> None:
+    mine = proposes(proposes(founded(), Evict(DAVE), NOW + 5, "prop_9").book, ADMIT, NOW + 6, "prop_8").book
+    author = founded(me=ERIN)
+    book = told(mine, author, proposes(author, ADMIT))
+    assert list(book.proposals.records) == ["prop_1"]
+    done = sign(book, "prop_1", signed(ALICE, ADMIT), NOW + 6, "prop_2")
+    assert (done.entry, done.frames) == (None, ())
+    assert not done.book.proposals.records
+    assert done.book.role(DAVE) == "member"
+
+
 def test_nobody_but_an_owner_lowers_an_owner() -> None:
     base = (CLOSE, PROMOTE, entry(RoleGrant(BOB, "owner"), ALICE))
     author = founded(*base, me=ERIN)
