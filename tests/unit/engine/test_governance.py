@@ -31,7 +31,7 @@ from myownmesh.protocol.frames import (
 )
 from myownmesh.protocol.limits import MAX_FRAME_BYTES
 from myownmesh.protocol.modes import FullMesh, Ring, Star
-from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, RoleRevoke, TopologyChange, Transition
+from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, TopologyChange, Transition
 from unit.engine.bench import NETWORK, WALL_MS, Bench
 from unit.engine.charters import (
     APP,
@@ -264,16 +264,13 @@ def test_a_local_approve_admits_on_a_closed_network_with_its_switch_only(on: boo
 
 
 @pytest.mark.parametrize("claimed", [False, True], ids=["nobody closes it", "a founder's claim waits"])
-@pytest.mark.parametrize("removal", [Evict, RoleRevoke])
-def test_an_own_removal_on_an_open_network_acts_here_and_nowhere_else(
-    removal: type[Evict | RoleRevoke], claimed: bool
-) -> None:
+def test_an_own_removal_on_an_open_network_acts_here_and_nowhere_else(claimed: bool) -> None:
     bench = open_network()
     if claimed:
         bench.frame(RosterEntries((), (FOUNDING,)))
     assert len(bench.engine.governor.book.questions.claims) == claimed
     assert bench.peer_id in bench.engine.roster.ids
-    variant = removal(bench.peer_id)
+    variant = Evict(bench.peer_id)
     signature = base32.encode(bench.us.sign(signed_bytes(NETWORK, variant)))
     done = propose(bench.engine.governor.book, variant, signature, "prop_0", WALL_MS // 1000)
     assert done.entry is not None, "the answer says that it is in force"
