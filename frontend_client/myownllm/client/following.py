@@ -15,6 +15,7 @@ from myownllm.errors import FAILURES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from myownllm.catalog.model import Catalog
     from myownllm.client.life import Life
     from myownllm.client.procedures import Procedure, Procedures
     from myownllm.client.state import Picture
@@ -67,12 +68,7 @@ class Following:
         if life is None or life.stage != "up" or not life.is_for(desired):
             yield from self.switch(None if desired is None else desired.handle)
             return
-        before, life.network = life.network, desired
-        life.advert_changes += self.picture.state.accepting != (desired.accepting if desired else "available")
-        self.picture.show_active(catalog, life.wire_id)
-        if desired is not None and before is not None and desired.to_daemon() != before.to_daemon():
-            life.edits_asked += 1
-            self.picture.update(settings=Settings("pending"))
+        take_edits(life, catalog, self.picture)
         if life.edits_asked > life.edits_done:
             life.recheck = True
             wanted, looks = life.edits_asked, life.looks
@@ -85,3 +81,19 @@ class Following:
             )
         else:
             life.peers_dirty = True
+
+
+def take_edits(life: Life, catalog: Catalog, picture: Picture) -> bool:
+    """What is saved of the network that a life is for is what it is for from here on. True: the daemon has to hear.
+
+    Whoever reads the file takes the news from the one who watches it, so every reader in a life hands it to this.
+    """
+    before, life.network = life.network, catalog.active
+    saved = life.network
+    life.advert_changes += picture.state.accepting != (saved.accepting if saved else "available")
+    picture.show_active(catalog, life.wire_id)
+    if saved is None or before is None or saved.to_daemon() == before.to_daemon():
+        return False
+    life.edits_asked += 1
+    picture.update(settings=Settings("pending"))
+    return True

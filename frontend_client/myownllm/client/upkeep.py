@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from mesh_common.client.errors import ControlError
 from mesh_common.values import Value
 from myownllm.client import asks
+from myownllm.client.following import take_edits
 from myownllm.client.messages import Note
 from myownllm.client.procedures import Until
 from myownllm.client.start import look_at_network
@@ -48,11 +49,13 @@ class Upkeep(Value, frozen=True):
             settled = (self.picture.state.status == "online" and heard) or not life.wire_id
             yield Until(lambda: life.recheck, CHECK_ONLINE_S if settled else CHECK_UNSETTLED_S)
             life.recheck = False
-            if life.edits_asked > life.edits_done:
-                yield from self._let_edits_settle(life)
             edits = life.edits_asked
             try:
-                catalog = yield from asks.catalog()
+                catalog = yield from self._read(life)
+                if life.edits_asked > life.edits_done:
+                    yield from self._let_edits_settle(life)
+                    catalog = yield from self._read(life)
+                edits = life.edits_asked
                 if life.is_for(catalog.active):
                     yield from self._look(life, catalog, check_edits=edits > life.edits_done)
                 else:  # reading it took the news from whoever watches the file
@@ -63,6 +66,13 @@ class Upkeep(Value, frozen=True):
                 life.edits_done = edits
                 life.may_disrupt = False
             life.looks += 1
+
+    def _read(self, life: Life) -> Procedure[Catalog]:
+        """The saved networks, with what is new there. Raises HomeError."""
+        catalog = yield from asks.catalog()
+        if life.is_for(catalog.active) and take_edits(life, catalog, self.picture):
+            life.edited_at = self.procedures.now
+        return catalog
 
     def _let_edits_settle(self, life: Life) -> Procedure[None]:
         """Several edits in a row are brought in together, a second after the last one (FE-8.6)."""
@@ -84,7 +94,6 @@ class Upkeep(Value, frozen=True):
             yield Note("warn", f"network sync failed: {error.text}")
             return
         if result.settings is not None:
-            life.network = catalog.active
             self.picture.update(settings=result.settings)
         if result.error:
             handle = catalog.active.handle if catalog.active is not None else ""

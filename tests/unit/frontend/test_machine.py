@@ -16,6 +16,7 @@ from myownllm.client import Method
 from myownllm.client import messages as m
 from myownllm.client.hearing import DOUBTED_FRAMES, EARLY_FRAMES, REFUSALS
 from myownllm.client.state import Settings
+from myownllm.client.upkeep import CHECK_ONLINE_S, COALESCE_S
 from myownllm.client.work import FileWork
 from unit.frontend.fakes import DEVICE_B, peer_info
 from unit.frontend.machine_bench import HOME, WORK, Bench, never, online
@@ -408,6 +409,30 @@ def test_edits_in_a_row_are_one_update_a_second_after_the_last_one() -> None:
     b.wait(0.5)
     assert [r["config"]["label"] for r in b.daemon.log if r["op"] == "network_update"] == ["three"]
     assert b.state.settings == Settings("applied")
+
+
+def test_an_edit_that_a_look_reads_first_is_brought_in() -> None:
+    """Whoever watches the file hears nothing of what has been read already."""
+    b = online(Bench())
+    b.daemon.log.clear()
+    b.change(lambda c: c.update_network(HOME.id, label="one"))
+    b.wait(CHECK_ONLINE_S + 0.1)
+    assert b.state.settings.state == "pending"
+    b.change(lambda c: c.update_network(HOME.id, label="two"))
+    b.wait(1.0)
+    assert [r["config"]["label"] for r in b.daemon.log if r["op"] == "network_update"] == ["two"], "with the next one"
+    assert b.state.settings == Settings("applied")
+    b.wait(60)
+    assert len(b.daemon.ops("network_update")) == 1
+
+
+def test_an_edit_that_looking_anew_reads_first_is_brought_in() -> None:
+    b = online(Bench())
+    b.daemon.log.clear()
+    b.change(lambda c: c.update_network(HOME.id, label="one"))
+    b.give(m.Rediscover(7))
+    b.wait(CHECK_ONLINE_S + COALESCE_S + 0.1)
+    assert b.daemon.ops("network_update") == ["network_update"]
 
 
 @pytest.mark.parametrize(
