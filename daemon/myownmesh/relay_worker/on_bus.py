@@ -72,7 +72,6 @@ class Bus:
         self._said: deque[bytes] = deque()
         """Batches of which nobody knows whether the server took them. Hearing them twice does no harm."""
         self._said_bytes = 0
-        self._is_to_say = False
         self._is_refused = False
         self._is_behind = True
         """What was missed has not been read and worked on."""
@@ -85,7 +84,7 @@ class Bus:
         self._sizes: deque[tuple[Place, int]] = deque()
         self._bytes = 0
         logging.getLogger("coredis").setLevel(logging.CRITICAL)  # what it has to say is raised, and told by `problem`
-        cluster.on_outgoing = self._say_soon
+        cluster.on_outgoing = partial(self._loop.soon, self._say)
         cluster.parted("it has not been reached yet")
 
     def next_timer(self) -> float:
@@ -141,14 +140,8 @@ class Bus:
 
     # ── out ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _say_soon(self) -> None:
-        """What comes up in one turn of the loop is said together."""
-        if not self._is_to_say:
-            self._is_to_say = True
-            self._loop.soon(self._say)
-
     def _say(self) -> None:
-        self._is_to_say = False
+        """What came up in one turn of the loop is said together."""
         if (server := self._server) is None or self._ahead_ms is None:
             return  # it is said as soon as they can hear
         while self._said_bytes < ON_THE_WAY_BYTES and (batch := self._cluster.take_batch(self._now())) is not None:

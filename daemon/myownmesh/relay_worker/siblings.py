@@ -40,12 +40,11 @@ class Siblings:
         self._loop = loop
         self._now = now
         self._retry_at = now()
-        self._is_to_say = False
         self._listener = _listener(place(job.folder, job.own))
         self._ways = [Way(place(job.folder, each), loop) for each in range(job.count) if each != job.own]
         self._heard: set[socket.socket] = set()
         loop.watch(self._listener, self._accept)
-        cluster.on_outgoing = self._say_soon
+        cluster.on_outgoing = partial(self._loop.soon, self._say)
         cluster.joined(now())
 
     def next_timer(self) -> float:
@@ -71,14 +70,8 @@ class Siblings:
         self._loop.forget(self._listener)
         self._listener.close()
 
-    def _say_soon(self) -> None:
-        """What comes up in one turn of the loop is said together."""
-        if not self._is_to_say:
-            self._is_to_say = True
-            self._loop.soon(self._say)
-
     def _say(self) -> None:
-        self._is_to_say = False
+        """What came up in one turn of the loop is said together."""
         while (batch := self._cluster.take_batch(self._now())) is not None:
             self._send(batch)
 

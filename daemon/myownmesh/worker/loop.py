@@ -45,7 +45,8 @@ class Loop:
     def __init__(self, poller: Poller | None = None) -> None:
         self._poller = poller or best_poller()
         self._watched: dict[int, tuple[Ready, int]] = {}
-        self._soon: list[Callable[[], None]] = []
+        self._soon: dict[Callable[[], None], None] = {}
+        """in the order in which they were asked for"""
         self._is_ending = False
 
     def watch(self, file: HasFileno | int, ready: Ready, events: int = READ) -> None:
@@ -69,8 +70,11 @@ class Loop:
         return self._watched[_descriptor(file)][1]
 
     def soon(self, call: Callable[[], None]) -> None:
-        """Call it once, behind what is ready in this turn; asked by such a call, or outside of a turn: in the next."""
-        self._soon.append(call)
+        """Call it once, behind what is ready in this turn; asked by such a call, or outside of a turn: in the next.
+
+        Asked for again before it is called it is still called once.
+        """
+        self._soon[call] = None
 
     def end(self) -> None:
         self._is_ending = True
@@ -104,7 +108,7 @@ class Loop:
             if current is not None and current[0] is entry[0] and (wanted := events & current[1]):
                 current[0](wanted)
         if self._soon:
-            soon, self._soon = self._soon, []
+            soon, self._soon = self._soon, {}
             for call in soon:
                 call()
 

@@ -99,3 +99,17 @@ def test_what_is_to_be_done_soon_is_done_once_behind_all_that_is_ready(loop: Loo
     for mine, theirs in pairs:
         mine.close()
         theirs.close()
+
+
+def test_what_is_asked_for_again_before_it_is_done_is_done_once(loop: Loop) -> None:
+    called: list[str] = []
+
+    def say() -> None:
+        called.append("said")
+        if len(called) == 1:
+            loop.soon(say)  # what comes up while it speaks is said in the next turn
+
+    for _ in range(3):
+        loop.soon(say)
+    run(loop)
+    assert called == ["said", "said"]
