@@ -40,6 +40,8 @@ RELAYS: Final = 256
 """Others that something is held of. Whoever writes ever new names on the bus fills no memory."""
 ADDRESSES: Final = 16384
 """Of one relay: as many as it has connections."""
+UNHELD: Final = 16384
+"""Devices that may have been left by a relay that ended before this one came."""
 ANSWER_PAUSE_S: Final = 5.0
 """Everything is said at most this often, however many ask: all of them hear it."""
 COUNTS_PAUSE_S: Final = 0.25
@@ -89,6 +91,9 @@ class Cluster(News):
         self._answers: set[bool] = set()
         """Whether what is kept is wanted, of questions that have not been answered."""
         self._wants_stored = True
+        self._unheld: dict[Pair, float] = {}
+        """Devices whose announce was kept elsewhere, from when on: the relay that had one may have ended before this
+        one came. Who is nobody's for as long as a lease leaves."""
         self._unreadable = 0
         self._unreadable_at = float("-inf")
         self.on_outgoing: Callable[[], None] = _nobody
@@ -154,10 +159,16 @@ class Cluster(News):
                 stored = self._hub.hear(entry.text, holder, now, max(0.0, age_s) + max(0.0, entry.age_s))
                 if stored is None:
                     self._note_unreadable(now)
-                elif holder is not None and holder.unsaid is not None and stored.announces is not None:
-                    holder.unsaid.discard(stored.announces)
+                elif stored.announces is not None:
+                    self._announced(stored.announces, holder, now, is_kept=is_past or entry.age_s > 0)
             elif relay is not None:
                 self._take(relay, entry, now)
+
+    def _announced(self, pair: Pair, holder: Relay | None, now: float, *, is_kept: bool) -> None:
+        if holder is not None and holder.unsaid is not None:
+            holder.unsaid.discard(pair)
+        elif holder is None and is_kept and len(self._unheld) < UNHELD:
+            self._unheld.setdefault(pair, now)
 
     def _relay(self, name: str, number: int, now: float) -> Relay | None:
         relay = self._relays.get(name)
@@ -301,8 +312,13 @@ class Cluster(News):
                 del self._relays[name]
                 self._count(relay, dict.fromkeys(relay.counts, 0))
                 self._hub.forget(relay, now, wall_s)
+        if due := [pair for pair, since in self._unheld.items() if now - since >= LEASE_S]:
+            for pair in due:
+                del self._unheld[pair]
+            self._hub.lapse(due, now, wall_s)
 
     def _spare_all(self, now: float) -> None:
+        self._unheld = dict.fromkeys(self._unheld, now)
         for relay in self._relays.values():
             relay.heard_at = max(relay.heard_at, now)
 

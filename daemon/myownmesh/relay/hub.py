@@ -233,6 +233,11 @@ class Hub:
             self._store.forget_announces(*pair)
         self._say_leaves(gone, now, wall_s)
 
+    def lapse(self, pairs: Iterable[Pair], now: float, wall_s: int) -> None:
+        """No relay has said for long that these are there: of whom an announce is kept nevertheless leaves at once."""
+        missing = [pair for pair in pairs if not self._presence.is_present(pair)]
+        self._say_leaves([pair for pair in missing if self._store.forget_announces(*pair)], now, wall_s)
+
     def held_by(self, holder: Elsewhere) -> list[Pair]:
         return self._presence.held_by(holder)
 

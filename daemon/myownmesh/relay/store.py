@@ -117,12 +117,13 @@ class EventStore:
                 found.update(room.events)
         return sorted(found.values(), key=lambda stored: stored.serial)
 
-    def forget_announces(self, room: str, device: str) -> None:
-        """Drop the device's stored announces: a joiner must not see who has gone."""
+    def forget_announces(self, room: str, device: str) -> bool:
+        """Drop the device's stored announces: a joiner must not see who has gone. True: there were some."""
         events = self._rooms[room].events if room in self._rooms else {}
-        for stored in list(events.values()):
-            if stored.announces == (room, device):
-                self._remove(stored)
+        found = [stored for stored in events.values() if stored.announces == (room, device)]
+        for stored in found:
+            self._remove(stored)
+        return bool(found)
 
     def _remove(self, stored: Stored) -> None:
         if self._events.pop(stored.event.id, None) is None:

@@ -39,6 +39,10 @@ def leave(device: str) -> NostrEvent:
     return event(compact_json({"from": device, "kind": "leave", "peer_id": device}))
 
 
+def device_of(content: str) -> str:
+    return str(json.loads(content)["from"])
+
+
 class Relay:
     """One of several, with one reader of the room."""
 
@@ -157,6 +161,36 @@ def test_a_killed_relays_members_leave_after_fifteen_seconds_unless_heard_elsewh
     assert [json.loads(each)["from"] for each in b.heard()] == ["one"]
     assert b.hub.elsewhere == {}
     assert not b.hub.held_by(rules.Relay(0.0, 1))
+
+
+def test_a_relay_that_comes_after_a_killed_one_tells_of_its_members_too() -> None:
+    """Whoever was at the killed one and comes back to its successor knew the others that were there."""
+    one, killed = Relay("one"), Relay("two")
+    for device in ("here", "moved", "lost"):
+        (one if device == "here" else killed).publishes(announce(device))
+    settle(0.0, one, killed)
+    successor = Relay("three", 2.0)
+    settle(2.0, one, successor)
+    settle(7.0, one, successor)
+    successor.publishes(announce("moved"), now=7.0)
+    settle(7.0, one, successor)
+    one.heard()
+    successor.heard()
+    told: dict[str, list[str]] = {"one": [], "three": []}
+    for second in range(8, 60):
+        settle(float(second), one, successor)
+        told["one"] += one.heard()
+        told["three"] += successor.heard()
+    assert told == {"one": [leave("lost").content], "three": [leave("lost").content]}
+    assert sorted(map(device_of, successor.joins(60.0))) == ["here", "moved"]
+
+
+def test_who_has_just_been_announced_and_may_not_be_held_is_not_taken_for_lost() -> None:
+    one = Relay("one")
+    data = batch("two", 1, [encoded(Said(announce("device").json().encode()))])
+    one.cluster.take(data, 0.0)
+    settle(LEASE_S + BEAT_S, one)
+    assert one.heard() == [announce("device").content]
 
 
 def test_while_the_bus_is_away_nobody_leaves_and_what_was_said_is_heard_afterwards() -> None:
