@@ -6,6 +6,7 @@ each way, which cost more than all that a relay does with an event (measured).
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
@@ -24,7 +25,6 @@ from myownmesh.cluster.entries import MAX_BATCH_BYTES
 from myownmesh.worker.loop import READ, WRITE
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Mapping
 
     from myownmesh.worker.loop import Loop
@@ -96,8 +96,7 @@ class Wire(ByteStream):
             await trio.lowlevel.wait_writable(self.socket)
 
     async def send_eof(self) -> None:
-        """Nothing of ours ends so."""
-        raise NotImplementedError
+        self.socket.shutdown(socket.SHUT_WR)
 
     async def aclose(self) -> None:
         if not self.is_ours:
