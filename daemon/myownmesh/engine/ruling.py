@@ -78,6 +78,8 @@ def take(core: Core, book: Book, now: Instant, about: Collection[str] = ()) -> N
         slices.put(core, gossip.OWN, _mirror(core, book), now)
     elif about:
         look_at(core, about, now)
+    if book.members.left_out != before.members.left_out:  # whoever is unlisted may be out from now on
+        look_at(core, {peer.device_id for peer in core.peers.values() if isinstance(peer, Link)}, now)
     approval.reconsider_all(core, now)
     for device in back:
         if device != core.me and core.kind == "closed":

@@ -10,6 +10,7 @@ from myownmesh.governance.authoring import OWNERS_BYTES, room
 from myownmesh.governance.branches import kept_out, refutes
 from myownmesh.governance.clocks import CLOCK_SECONDS
 from myownmesh.governance.log import MAX_LOG_BYTES
+from myownmesh.governance.member_log import MAX_COPIES
 from myownmesh.governance.succession import kept_removals, orphans, owed
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ Code = Literal[
     "kept_removals",
     "clock",
     "log_nearly_full",
+    "member_log_full",
     "v038_authorities",
     "v038_behind",
     "switches",
@@ -198,6 +200,20 @@ def _room(book: Book, _around: Surroundings, _names: Names) -> Iterator[Finding]
         )
 
 
+def _crowd(book: Book, _around: Surroundings, _names: Names) -> Iterator[Finding]:
+    if book.members.count >= MAX_COPIES or book.members.left_out:
+        doubt = (
+            "; removals found no room either, so whoever is not in it counts as put out"
+            if book.members.left_out
+            else ""
+        )
+        yield Finding(
+            "member_log_full",
+            f"the member log holds {book.members.count} entries of {MAX_COPIES}: nobody else is let in{doubt}",
+            "found a new network under a fresh id and invite the devices; whoever is in it can always be put out",
+        )
+
+
 def _old_authorities(book: Book, around: Surroundings, names: Names) -> Iterator[Finding]:
     old = tuple(sorted(each for each in around.v038 if book.standing.is_authority(each)))
     if old:
@@ -242,6 +258,6 @@ def _switches(book: Book, _around: Surroundings, _names: Names) -> Iterator[Find
 
 
 _LOOKS: Final = (
-    _put_out, _foundation, _owners, _fork, _questions, _kept, _unsigned, _clock, _room, _old_authorities, _left_behind,
-    _switches,
+    _put_out, _foundation, _owners, _fork, _questions, _kept, _unsigned, _clock, _room, _crowd, _old_authorities,
+    _left_behind, _switches,
 )  # fmt: skip

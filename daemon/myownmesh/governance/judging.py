@@ -34,6 +34,8 @@ DAY_SECONDS: Final = 24 * 3600
 FAR_SECONDS: Final = 10 * 365 * DAY_SECONDS
 FAR_FUTURE: Final = "FAR-FUTURE"
 """The rule of step 5: further than `FAR_SECONDS` ahead of all that this device knows of the time."""
+LOG_FULL: Final = "LOG-FULL"
+"""The rule of `MAX_COPIES`: what is signed of further devices is left out."""
 MAX_HELD: Final = 256
 MAX_ASIDE: Final = 256
 MAX_UNKNOWN: Final = 256
@@ -158,11 +160,15 @@ def judge(
         aside = evolve(aside, held={key: other for key, other in aside.held.items() if other != entry})
     if draft.count >= MAX_COPIES:
         _make_room(court, target)
-        if draft.count >= MAX_COPIES and is_grant:
-            return Judgement("refused", aside, "LOG-FULL")
+        if draft.count >= MAX_COPIES and (is_grant or not slots):
+            if not is_grant:
+                draft.left_out = max(draft.left_out, entry.at, 1)
+            return Judgement("refused", aside, LOG_FULL)
+    if is_grant and entry.at <= bench.left_out_of(target):
+        return Judgement("refused", aside, LOG_FULL)  # what ended it may be what there was no room for
     changed = draft.add(copy, standing, bench.me, keys)
     if draft.count > MAX_COPIES:
-        draft.put(target, thinned(draft.slots(target), [entry]))  # putting out always finds room
+        draft.put(target, thinned(draft.slots(target), [entry]))  # putting out a listed device always finds room
     # A heard grant that counts in its slot does not end a removal of our own (no. 48): it needs a word or a click, too.
     if is_grant and not copy.is_sure(standing) and _would_reverse(entry, court, target):
         return Judgement("shown", aside)

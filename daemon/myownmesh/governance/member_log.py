@@ -66,6 +66,8 @@ class MemberLog:
     """Copies that are stored: what `network_state` counts."""
     newest_sure: int = 0
     """The newest time, Unix seconds, that somebody vouched for."""
+    left_out: int = 0
+    """The newest time of a removal that there was no room for, of a device of which nothing is kept; 0 without one."""
     buckets: tuple[int, ...] = (0,) * BUCKETS
     """XOR of the hashes of all copies in each bucket."""
     leaves: bytes = bytes(LEAVES * _INT_BYTES)
@@ -144,7 +146,17 @@ class MemberLog:
 class Draft:
     """A log while a slice of entries is added to it: what it holds is copied once, not for each of them."""
 
-    __slots__ = ("_buckets", "_changed", "_has_nothing_to_spare", "_leaves", "_log", "count", "newest_sure", "targets")
+    __slots__ = (
+        "_buckets",
+        "_changed",
+        "_has_nothing_to_spare",
+        "_leaves",
+        "_log",
+        "count",
+        "left_out",
+        "newest_sure",
+        "targets",
+    )
 
     def __init__(self, log: MemberLog) -> None:
         self._log = log
@@ -157,6 +169,7 @@ class Draft:
         self._leaves = array(_INT, log.leaves)
         self.count = log.count
         self.newest_sure = log.newest_sure
+        self.left_out = log.left_out
 
     def slots(self, device: str) -> Slots:
         """What is signed about a device, so far."""
@@ -218,10 +231,11 @@ class Draft:
 
     def done(self) -> MemberLog:
         """The log; the same object as before when nothing was changed."""
-        if self._changed is None and self.newest_sure == self._log.newest_sure:
+        times = self.newest_sure, self.left_out
+        if self._changed is None and times == (self._log.newest_sure, self._log.left_out):
             return self._log
         targets = self.targets if self._changed is None else self._changed.done()
-        return MemberLog(targets, self.count, self.newest_sure, tuple(self._buckets), self._leaves.tobytes())
+        return MemberLog(targets, self.count, *times, tuple(self._buckets), self._leaves.tobytes())
 
     def _account(self, before: Slots, after: Slots) -> None:
         """Enter into the digests, and into the count, what came and went."""

@@ -124,6 +124,7 @@ class Newcomers:
             or len(signatures) != 1
             or entry.at > self._latest
             or target in self._draft.targets
+            or (self._draft.left_out and entry.at <= self._draft.left_out)
             or target in self._court.bench.kept
             or target == self._court.bench.me
             or not is_usable_id(target)

@@ -56,6 +56,8 @@ class Pin(msgspec.Struct, frozen=True):
     """Digests of signatures that count no more by themselves (02 §24.3 no. 64)."""
     provisional: bool = False
     """Nobody who can know has answered since this device joined or lost its state (02 §24.3 no. 50)."""
+    left_out: U64 = 0
+    """The newest time of a removal that a full member log had no room for; 0 without one."""
     unknown: Unknown = {}
 
     @property

@@ -19,7 +19,7 @@ from myownmesh.governance.copies import OUR_WORD, Copy, slot_keys
 from myownmesh.governance.entries import fault_of_form
 from myownmesh.governance.judging import judge
 from myownmesh.governance.log import BadLog, heard, verified
-from myownmesh.governance.member_log import Draft, key_digest
+from myownmesh.governance.member_log import Draft, MemberLog, key_digest
 from myownmesh.governance.memory import Memory, Seen
 from myownmesh.governance.pins import Pin
 from myownmesh.governance.proposals import Content, Proposals
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from myownmesh.governance.log import Log
-    from myownmesh.governance.member_log import MemberLog
     from myownmesh.governance.records import Proposal
     from myownmesh.governance.rules import Rules
     from myownmesh.governance.signatures import Checks, Slices
@@ -78,7 +77,7 @@ def shown_state(book: Book, pending: tuple[Proposal, ...]) -> StateFile:
 def pin_of(book: Book) -> Pin:
     """What the pin file holds; on the disk before the state is."""
     spent = tuple(base32.encode(digest) for digest in book.memory.spent)
-    return msgspec.structs.replace(book.pin, spent=spent)
+    return msgspec.structs.replace(book.pin, spent=spent, left_out=book.members.left_out)
 
 
 def load_book(
@@ -100,7 +99,9 @@ def load_book(
     if state is not None and not state.transitions and state.kind != "open":
         configured = state.kind  # an unfounded network keeps the kind that it was saved with (02 §2)
     memory = Memory(spent_before=frozenset(_digests(known.spent)))
-    book = Book(network_id, me, known, rules, configured, memory=memory, lost=known.entries if known.is_set else 0)
+    members = MemberLog(left_out=known.left_out)
+    lost = known.entries if known.is_set else 0
+    book = Book(network_id, me, known, rules, configured, members=members, memory=memory, lost=lost)
     if state is None:
         return Loaded(book)
     ours = state.ours or Ours()

@@ -50,7 +50,28 @@ class Bench:
     me: str
 
     def verdict(self, device: str) -> Verdict:
-        """What section 8 says of a device over all copies that count; roles of the governance log are not looked at."""
+        """What section 8 says of a device over all copies that count; roles of the governance log are not looked at.
+
+        Where a removal had no room, it may have been this device's: in doubt removed.
+        """
+        found = self._said(device)
+        if found is UNLISTED and (at := self.left_out_of(device)) >= 0:
+            return Verdict("removed", kept=at)
+        return found
+
+    def left_out_of(self, device: str) -> int:
+        """The newest time of a removal of this device that a full log may have had no room for; -1 if that cannot be.
+
+        Of whom anything from before is kept everything finds room. This device does not leave a network for a doubt.
+        """
+        at = self.members.left_out
+        if not at or device == self.me:
+            return -1
+        kept = (copy.entry.at for slot in self.members.slots(device).values() for copy in slot.copies)
+        return -1 if min(kept, default=at + 1) <= at else at
+
+    def _said(self, device: str) -> Verdict:
+        """`verdict` by what is kept alone."""
         grant: Copy | None = None
         removal: Copy | None = None
         if device not in self.kept:
@@ -111,14 +132,17 @@ class Bench:
     def newest_counted(self, device: str) -> int:
         """The newest time among what counts for a device, -1 without any: what a new entry has to go beyond."""
         times = (copy.entry.at for copy in counted(self.members.slots(device), self.standing, self.me))
-        return max(max(times, default=-1), self.kept.get(device, -1))
+        return max(max(times, default=-1), self._newest_kept(device))
 
     def newest_removal(self, device: str) -> int:
         """The newest time of a removal that counts, -1 without one."""
         slots = self.members.slots(device)
         removals = {key: slot for key, slot in slots.items() if not key.is_grant}
         times = (copy.entry.at for copy in counted(removals, self.standing, self.me))
-        return max(max(times, default=-1), self.kept.get(device, -1))
+        return max(max(times, default=-1), self._newest_kept(device))
+
+    def _newest_kept(self, device: str) -> int:
+        return max(self.kept.get(device, -1), self.left_out_of(device))
 
     def roles(self) -> dict[str, Role]:
         """Owners, controllers and members together (02 §9); takes a while in a large log."""

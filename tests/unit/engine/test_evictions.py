@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from myownmesh.engine import EngineConfig, evictions
 from myownmesh.engine.links import ChannelClosed
+from myownmesh.governance import judging, newcomers
 from myownmesh.governance.book import Book
 from myownmesh.governance.rules import Rules
 from myownmesh.identity import Identity
@@ -73,6 +74,17 @@ def test_a_removal_that_nobody_named_lets_nobody_in() -> None:
     bench.collect()
     assert not of_kind(bench, Approve)
     assert bench.status == "pending_approval"
+
+
+def test_who_may_be_whom_a_full_log_had_no_room_to_put_out_is_off_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = closed()
+    bench.up_to("pending")
+    for module in (judging, newcomers):
+        monkeypatch.setattr(module, "MAX_COPIES", 1)
+    hears(bench, evicted(STRANGER.device_id), about=[STRANGER.device_id])
+    assert not bench.has_entry
+    assert of_kind(bench, Deny)
+    assert rows(bench) == {bench.us.device_id, OWNER.device_id}, "whoever is signed in stays"
 
 
 def test_the_approve_of_a_device_that_was_put_out_meanwhile_ends_its_link() -> None:

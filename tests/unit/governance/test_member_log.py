@@ -465,6 +465,25 @@ def test_a_full_log_makes_room_and_never_refuses_a_removal(monkeypatch: pytest.M
     assert (node.says(ERIN), node.members.count) == ("removed", 4)
 
 
+def test_removals_of_devices_that_nobody_signed_in_fill_a_log_up_and_no_further(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A bad controller can sign as many as it likes. What there is no room for lets nobody in, also later on."""
+    monkeypatch.setattr(judging, "MAX_COPIES", 2)
+    node = Node().all([entry(ADMIT, ALICE, at=10), entry(Evict(MALLORY), CAROL, at=11)])
+    assert node.hear(entry(Evict(ERIN), CAROL, at=50)).why == "LOG-FULL"
+    assert (node.members.count, node.members.left_out) == (2, 50)
+    assert (node.says(), node.says(ERIN), node.says(BOB)) == ("present", "removed", "removed"), "in doubt removed"
+    assert node.bench.newest_counted(ERIN) == node.bench.newest_removal(ERIN) == 50, "what an admit has to go beyond"
+    assert node.hear(entry(RoleGrant(ERIN, "member"), ALICE, at=51)).why == "LOG-FULL", "nobody new goes in"
+    monkeypatch.setattr(judging, "MAX_COPIES", 4)
+    assert node.hear(entry(RoleGrant(ERIN, "member"), ALICE, at=50)).why == "LOG-FULL", "what removed it is not known"
+    assert node.hear(entry(RoleGrant(ERIN, "member"), ALICE, at=51)).outcome == "counted"
+    assert (node.says(ERIN), node.says(BOB)) == ("present", "removed")
+    assert node.hear(entry(RoleGrant(ERIN, "member"), CAROL, at=49)).why == "LOG-FULL", "nor does an old one count now"
+    assert node.hear(entry(ADMIT, CAROL, at=10)).outcome == "counted", "whom it knew before was never left out"
+
+
 def test_where_what_is_told_of_the_fullest_does_not_count_nothing_goes_for_a_newcomer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -334,6 +334,15 @@ def test_a_log_that_fills_up_is_told(monkeypatch: pytest.MonkeyPatch, owners_at:
     assert ("only owners can still" in finding.text) == (owners_at == 1)
 
 
+def test_a_member_log_that_is_full_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    book = hears(founded(TWO_OWNERS), entry(RoleGrant(DAVE, "member"), ALICE))
+    monkeypatch.setattr(checkup, "MAX_COPIES", 1)
+    for left_out in (0, 7):
+        full = evolve(book, members=evolve(book.members, left_out=left_out))
+        [finding] = findings(full, NOTHING, CALLED)
+        assert (finding.code, "counts as put out" in finding.text) == ("member_log_full", left_out > 0)
+
+
 # ── before it is signed ───────────────────────────────────────────────────────────────────────────────────────────────
 
 

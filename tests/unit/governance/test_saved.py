@@ -121,6 +121,15 @@ def test_a_book_comes_back_as_it_was() -> None:
     assert b"".join(write_state(state_of(loaded.book))) == b"".join(write_state(state_of(book)))
 
 
+def test_that_a_removal_had_no_room_is_known_after_a_restart_and_without_the_state() -> None:
+    book = hears(founded(), entry(ADMIT, ALICE, at=10))
+    book = evolve(book, members=evolve(book.members, left_out=20))
+    for state in (saved(book)[0], None):
+        again = load_again(state, saved(book)[1]).book
+        assert again.members.left_out == 20
+        assert (again.is_evicted(ERIN), again.is_evicted(DAVE)) == (True, state is None)
+
+
 def test_digests_that_are_none_name_no_branch() -> None:
     state, pin = saved(full_book())
     assert state.ours is not None
