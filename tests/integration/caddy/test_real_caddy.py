@@ -8,6 +8,7 @@ import socket
 import ssl
 import subprocess
 import tempfile
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,7 +77,21 @@ other.localhost {{
         return ended.returncode, json.loads(ended.stdout)
 
     def answer(self, site: str) -> str:
-        """What the site says over TLS, with a certificate of this authority."""
+        """What the site says over TLS, with a certificate of this authority.
+
+        A Caddy that has just given up a configuration may hand one more connection to that one's listener, which has
+        no certificates any more and says "internal error": whoever asks again reaches the running one.
+        """
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                return self._answer(site)
+            except ssl.SSLError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+
+    def _answer(self, site: str) -> str:
         context = ssl.create_default_context(cafile=str(self.root))
         with socket.create_connection(("127.0.0.1", self.https), 20) as plain:
             plain.settimeout(20)
