@@ -1,19 +1,19 @@
 """What this device hosts for others, and how soon it meets others without anybody's host; each row with its must.
 
-    sudo .venv/bin/python benchmarks/bench_services.py [--turn] [--relay] [--bus] [--beside] [--lan] [--apart]
-        [--rounds 3] [--joins 10]
+    sudo .venv/bin/python benchmarks/bench_services.py [--turn] [--relay] [--bus] [--kills] [--beside] [--lan] [--apart]
+        [--members 10000] [--rounds 3] [--joins 10]
 
 Without a name all of them (root, Linux). `--turn`, beside coturn where it is installed (`turnserver`): packets of 1,200
 bytes a second from clients to a peer with at most 256 on the way; µs of the server's processor for each; ms of a round
 trip at 10,000 packets a second each way (p50), and what share came back; KB of the server's memory for each of 1,000
 allocations. `--relay`, beside bare sends: processor time of a delivery to 1,000, of an event among 3,000 sockets in
 rooms of 10 and of a join, memory of a socket, and how long 4,000 clients take that come at once. `--bus`: two
-relays on a Redis beside one. `--beside`: calls over
-the host's own link while its TURN and relay carry something, idle workers, and a daemon that hosts nothing. `--lan`
-joins two devices in a local network without relays in each order of their ids, beside two daemons of v0.3.8 if
-MYOWNMESH_REFERENCE names one; `--apart` joins two that reach only a host with relay and TURN. Milliseconds and packets
-a second drift with the machine: compare ratios of a run, and give both parties the same precedence on a busy machine
-(`nice -n -15`).
+relays on a Redis beside one. `--kills`: the same with 10,000 members while each part is killed and stopped.
+`--beside`: calls over the host's own link while its TURN and relay carry something, idle workers, and a daemon that
+hosts nothing. `--lan` joins two devices in a local network without relays in each order of their ids, beside two
+daemons of v0.3.8 if MYOWNMESH_REFERENCE names one; `--apart` joins two that reach only a host with relay and TURN.
+Milliseconds and packets a second drift with the machine: compare ratios of a run, and give both parties the same
+precedence on a busy machine (`nice -n -15`).
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from services_apart import apart_rows  # noqa: E402
 from services_beside import beside_rows  # noqa: E402
 from services_bus import bus_rows  # noqa: E402
+from services_kills import kill_rows  # noqa: E402
 from services_relay import loop_s, relay_rows  # noqa: E402
 from services_turn import turn_rows  # noqa: E402
 from support.lan import OURS, devices_beside, join, until_active, with_wire  # noqa: E402
@@ -79,13 +80,15 @@ def main() -> None:
     parser.add_argument("--allocations", type=int, nargs="+", default=[1, 200])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--joins", type=int, default=10)
-    for name in ("turn", "relay", "bus", "beside", "lan", "apart"):
+    parser.add_argument("--members", type=int, default=10_000)
+    for name in ("turn", "relay", "bus", "kills", "beside", "lan", "apart"):
         parser.add_argument(f"--{name}", action="store_true")
     asked: Any = parser.parse_args()
     parts: dict[str, Callable[[], Iterator[str]]] = {
         "turn": lambda: turn_rows(asked.allocations, asked.packets, asked.rounds),
         "relay": relay_rows,
         "bus": bus_rows,
+        "kills": lambda: kill_rows(asked.members),
         "beside": beside_rows,
         "lan": lambda: lan_rows(asked.joins),
         "apart": lambda: apart_rows(asked.joins),

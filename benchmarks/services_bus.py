@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shutil
 import statistics
-import subprocess
 import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from services_relay import ROOM, Relay, connected, eose, event, masked, said
+from services_relay import ROOM, connected, eose, event, masked, said
+from support.relay_workers import Redis, Relay
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,13 +29,11 @@ REQUEST: Final = said("REQ", "mom-sig-1", {"#r": ["all"]})
 @contextmanager
 def redis() -> Iterator[str]:
     folder = Path(tempfile.mkdtemp())
-    words = ["redis-server", "--port", "0", "--unixsocket", f"{folder}/s", "--save", "", "--dir", str(folder)]
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+    server = Redis(folder)
     try:
-        yield f"unix://{folder}/s"
+        yield server.url
     finally:
-        process.kill()
-        process.wait()
+        server.kill()
         shutil.rmtree(folder)
 
 
@@ -80,7 +78,7 @@ def bus_rows() -> Iterator[str]:
             yield from costs(apart, one, number)
         finally:
             for each in (*pair, alone):
-                each.stop()
+                each.kill()
 
 
 def wait_until_joined(apart: Side, number: Iterator[int]) -> None:

@@ -9,7 +9,10 @@ from __future__ import annotations
 import select
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from services_beside import HERE, PASSWORD, USER
 from services_relay import connected, eose, event, join_words, masked

@@ -6,24 +6,18 @@ sockets of the same kind, read by the same clients, in the same run.
 
 from __future__ import annotations
 
-import os
 import random
 import resource
 import select
 import socket
 import statistics
-import subprocess
-import sys
-import threading
 import time
 from typing import TYPE_CHECKING, Final
 
 from myownmesh.protocol.strict_json import compact_json
-from myownmesh.relay.client import Limits
 from myownmesh.relay.frames import text_frame
-from myownmesh.relay_worker.messages import Job
 from myownmesh.signaling.nostr import NostrKey, decode_event, is_genuine
-from myownmesh.worker.messages import line
+from support.relay_workers import Relay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -69,41 +63,6 @@ def join_words(room: str, device: str) -> bytes:
     announce = compact_json({"from": device, "to": None, "kind": "announce", "peer_id": device, "caps": ["ptag"]})
     made = event(random.getrandbits(40), room, 1077, announce, NostrKey(random.randbytes(32)))
     return said("REQ", "mom-sig-1", presence, tagged, {"kinds": [21077], "#r": [room]}) + masked(made)
-
-
-class Relay:
-    """A worker's process."""
-
-    def __init__(self, bus: str | None = None) -> None:
-        program = [sys.executable, "-P", "-m", "myownmesh.cli", "relay-worker"]
-        self._process = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        limits = Limits(max_connections_per_ip=0, max_event_rate=0, max_req_rate=0)
-        self._process.stdin.write(line(Job(bind="127.0.0.1", port=0, limits=limits, bus=bus)))
-        self._process.stdin.flush()
-        self.port = int(self._process.stdout.readline().partition(b'"port":')[2].partition(b",")[0])
-        self.pid = self._process.pid
-        reports = self._process.stdout
-        threading.Thread(target=lambda: [None for _ in reports], daemon=True).start()
-
-    @property
-    def cpu_s(self) -> float:
-        """Finer than the ticks of /proc/PID/stat."""
-        nanoseconds = sum(
-            int(open(f"/proc/{self.pid}/task/{task}/schedstat").read().split()[0])  # noqa: SIM115, PTH123
-            for task in os.listdir(f"/proc/{self.pid}/task")  # noqa: PTH208
-        )
-        return nanoseconds / 1e9
-
-    @property
-    def memory_kb(self) -> float:
-        with open(f"/proc/{self.pid}/statm") as file:  # noqa: PTH123
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1024
-
-    def stop(self) -> None:
-        self._process.kill()
-        self._process.wait()
 
 
 class Crowd:
@@ -245,7 +204,7 @@ def fanout() -> Iterator[str]:
         seen.append(((relay.cpu_s - began) / FANOUT_EVENTS / FANOUT, alone))
     crowd.close()
     sends.close()
-    relay.stop()
+    relay.kill()
     yield row(f"one event to {FANOUT:,}", "µs for each delivery", seen, "a bare send", 2)
 
 
@@ -273,7 +232,7 @@ def many() -> Iterator[str]:
         seen.append(((relay.cpu_s - cpu) / rooms, alone))
     crowd.close()
     sends.close()
-    relay.stop()
+    relay.kill()
     yield row(f"{MANY:,} sockets, rooms of {ROOM}", "µs for each event", seen, f"{ROOM} bare sends and a check", 3)
 
 
@@ -293,7 +252,7 @@ def back() -> Iterator[str]:
     crowd.read_until(eose, 1)
     taken = time.monotonic() - began
     crowd.close()
-    relay.stop()
+    relay.kill()
     yield f"{BACK:,} clients join a relay at once: the last has what is stored after {taken:.1f} s (10)"
 
 

@@ -20,7 +20,7 @@ from myownmesh.relay.filters import EVERYTHING, read_filter, tags_of
 from myownmesh.relay.frames import text_frame
 from myownmesh.relay.news import Both, News
 from myownmesh.relay.presence import Presence
-from myownmesh.relay.store import RETENTION_S, EventStore, departed_device, stored_event
+from myownmesh.relay.store import RETENTION_S, EventStore, announced_device, departed_device, stored_event
 from myownmesh.signaling import nostr
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ _RECENT_IDS = 8192
 _SUBSCRIPTION_BYTES = 2**20
 _ROOMS_PER_CONNECTION = 1024
 _PRESENCE_BYTES = 4096
+_TOLD_LEFT = 16384
 _EXAMINED_PER_TOKEN = 512
 _SHARED_SUB_CHARS = 64
 
@@ -61,6 +62,8 @@ class Hub:
         self._by_room: dict[str, dict[Subscription, None]] = {}
         self._loose: dict[Subscription, None] = {}
         self._recent: OrderedDict[str, str] = OrderedDict()
+        self._told_left: OrderedDict[Pair, None] = OrderedDict()
+        """Whose leave this relay itself has said, and who has not announced itself since."""
         self._accepted = 0
         self._relayed = 0
         self.news = News()
@@ -119,6 +122,9 @@ class Hub:
                 content=compact_json({"from": device, "kind": "leave", "peer_id": device}),
             )
             self._fan_out(stored_event(leave, now))
+            self._told_left[room, device] = None
+            if len(self._told_left) > _TOLD_LEFT:
+                self._told_left.popitem(last=False)
 
     def receive(self, client: Client, text: bytes, now: float) -> None:
         """Take one text frame of a client; it is UTF-8."""
@@ -189,6 +195,7 @@ class Hub:
             # An announce has a few hundred bytes; presence outlives the store and must stay small.
             return False
         if (pair := stored.announces) is not None:
+            self._told_left.pop(pair, None)
             return self._presence.announced(client, pair, stored)
         pair = departed_device(stored.event)
         if pair is not None and self._presence.left(client, pair, stored.event.pubkey):
@@ -209,15 +216,27 @@ class Hub:
             event = nostr.read_encoded(text)
         except ValueError:
             return None
-        is_known = self._recent.get(event.id) == event.sig
+        is_known = self._knows(event)
         if not is_known and not nostr.is_genuine(event):
             return None
         stored = stored_event(event, now - age_s, text)
         if holder is not None and stored.announces is not None and len(stored.text) <= _PRESENCE_BYTES:
             self._presence.announced(holder, stored.announces, stored)
+            if is_known and stored.announces in self._told_left:
+                self._fan_out(stored)  # it was not gone: its relay stood still, and its members heard that it left
+            self._told_left.pop(stored.announces, None)
         if not is_known and age_s < RETENTION_S:
             self._spread(stored)
         return stored
+
+    def _knows(self, event: NostrEvent) -> bool:
+        """Whoever was here has been told of it, also before thousands of others."""
+        if (sig := self._recent.get(event.id)) is not None:
+            return sig == event.sig
+        known = self._store.get(event.id)
+        if known is None and (pair := announced_device(event)) is not None:
+            known = self._presence.announce_of(pair)
+        return known is not None and (known.event.id, known.event.sig) == (event.id, event.sig)
 
     def departed(self, holder: Elsewhere, pairs: Iterable[Pair], now: float, *, is_told: bool) -> None:
         """Another relay holds these no more; who is nowhere else leaves in 6 s, or has said so itself."""

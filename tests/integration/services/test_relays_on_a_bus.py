@@ -21,6 +21,7 @@ from myownmesh.relay_worker.redis_server import ANSWER_BYTES, connected
 from myownmesh.relay_worker.worker import NO_CLUSTER, missing_for
 from myownmesh.services.worker_process import worker
 from support.ports import free_port
+from support.relay_workers import Redis
 from support.signaling import new_device, running
 from support.tls import self_signed
 from support.tools import needs
@@ -33,29 +34,6 @@ if TYPE_CHECKING:
     from myownmesh.relay_worker.messages import Report
     from myownmesh.relay_worker.redis_server import Wire
     from support.signaling import Device
-
-
-class Redis:
-    """A server on a socket of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.url = f"unix://{folder}/redis.sock"
-        self.process = self.start()
-
-    def start(self) -> subprocess.Popen[bytes]:
-        words = ["redis-server", "--port", "0", "--unixsocket", f"{self.folder}/redis.sock", "--save", ""]
-        self.process = subprocess.Popen([*words, "--dir", str(self.folder)], stdout=subprocess.DEVNULL)
-        return self.process
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-    def told(self, *words: str, stdin: bytes = b"") -> None:
-        """By somebody else's hand."""
-        program = ["redis-cli", "-e", "-s", f"{self.folder}/redis.sock", *words]
-        subprocess.run(program, input=stdin, check=True, timeout=60, stdout=subprocess.DEVNULL)
 
 
 class Relay:
