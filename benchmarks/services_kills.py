@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from support.relay_kills import Fault, goes_and_stays_away, world
+from support.relay_kills import Fault, stay_away, world
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,8 +53,11 @@ def _rows(name: str, made: World, *, is_one: bool) -> Iterator[str]:
     yield f"{name}: {len(made.crowd.members):,} members are in after {taken:.1f} s; {memory}"
     for fault in faults(is_one=is_one):
         yield f"{name}: {told(made.suffer(fault, RATE))}"
-    first, last = goes_and_stays_away(made, GOING, None)
+    first, last = stay_away(made, GOING)
     yield f"{name}: {GOING} hang up: all others know after {first:.1f} to {last:.1f} s (6)"
+    if not is_one:
+        first, last = stay_away(made, 2 * GOING, Fault("a", KILL, 1.0))
+        yield f"{name}: {GOING} of a killed one stay away: all others know after {first:.1f} to {last:.1f} s (15)"
 
 
 def told(seen: Outcome) -> str:

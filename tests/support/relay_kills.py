@@ -13,7 +13,7 @@ from support.relay_crowd import Crowd
 from support.relay_workers import Redis, Relay, wait_until_joined
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from support.relay_workers import Process
@@ -108,9 +108,9 @@ class World:
         crowd.rate = rate
         crowd.run_for(BEFORE_S)
         began = time.monotonic()
-        part = self._begin(fault)
+        part = self.begin(fault)
         crowd.run_for(fault.for_s)
-        self._end(fault, part)
+        self.end(fault, part)
         crowd.run(crowd.are_all_in, LIMIT_S)
         back_s = time.monotonic() - began
         whole_at = self._until_whole(began)
@@ -132,7 +132,7 @@ class World:
             memory_mb=self.memory_mb,
         )
 
-    def _begin(self, fault: Fault) -> Process:
+    def begin(self, fault: Fault) -> Process:
         part = self._part(fault.part)
         if fault.how == signal.SIGKILL:
             part.kill()
@@ -140,7 +140,7 @@ class World:
             part.send_signal(fault.how)
         return part
 
-    def _end(self, fault: Fault, part: Process) -> None:
+    def end(self, fault: Fault, part: Process) -> None:
         if fault.how != signal.SIGKILL:
             part.send_signal(signal.SIGCONT)
         elif isinstance(part, Redis):
@@ -170,33 +170,29 @@ class World:
         raise AssertionError(f"rooms are not whole {time.monotonic() - began:.0f} s later: {crowd.losses()}")
 
 
-def goes_and_stays_away(world: World, count: int, kill: Callable[[], None] | None) -> tuple[float, float]:
-    """So many members end; when everybody else was told that they left, the first and the last, in seconds.
+def stay_away(world: World, count: int, fault: Fault | None = None) -> tuple[float, float]:
+    """So many members of the first relay end for good; when everybody else hears of it, first and last, in seconds.
 
-    With `kill` they were at a part that is killed, and do not come back; without it they hang up.
+    They hang up, or do not come back after a fault of their relay.
     """
     crowd = world.crowd
+    crowd.goes_home([each.port for each in world.relays])
+    world.all_come()
     crowd.forget()
     going = [each for each in crowd.members if each.number % 2 == 0][:count]
-    gone = {each.device for each in going}
+    gone: dict[str, set[str]] = {each.room: set() for each in going}
+    for each in going:
+        gone[each.room].add(each.device)
     began = time.monotonic()
-    if kill is not None:
-        kill()
+    part = None if fault is None else world.begin(fault)
     for each in going:
         crowd.goes(each)
-    rooms = {each.room for each in going}
-    others = [each for each in crowd.members if each.room in rooms and each.device not in gone]
-
-    def know() -> bool:
-        return all({who for who in gone if who in _devices(crowd, each.room)} <= set(each.left) for each in others)
-
-    assert crowd.run(know, LIMIT_S), "somebody was not told who left"
-    times = [at - began for each in others for who, at in each.told_left if who in gone]
+    if fault is not None and part is not None:
+        world.end(fault, part)
+    others = [each for each in crowd.members if each.room in gone and not each.stays_away]
+    assert crowd.run(lambda: all(gone[each.room] <= each.left.keys() for each in others), LIMIT_S), "somebody knows not"
+    times = [at - began for each in others for who, at in each.told_left if who in gone[each.room]]
     return min(times), max(times)
-
-
-def _devices(crowd: Crowd, room: str) -> set[str]:
-    return {each.device for each in crowd.rooms[int(room.removeprefix("room"))]}
 
 
 @contextmanager
