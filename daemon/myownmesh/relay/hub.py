@@ -18,9 +18,10 @@ from myownmesh.protocol.strict_json import compact_json, decode_array, members
 from myownmesh.relay.client import OUTBOUND_BYTES, Client, Subscription
 from myownmesh.relay.filters import EVERYTHING, read_filter, tags_of
 from myownmesh.relay.frames import text_frame
+from myownmesh.relay.known import Known
 from myownmesh.relay.news import Both, News
 from myownmesh.relay.presence import Presence
-from myownmesh.relay.store import RETENTION_S, EventStore, announced_device, departed_device, stored_event
+from myownmesh.relay.store import RETENTION_S, EventStore, departed_device, stored_event
 from myownmesh.signaling import nostr
 
 if TYPE_CHECKING:
@@ -35,11 +36,11 @@ if TYPE_CHECKING:
 
 REPLAY_EVENTS = 500
 _REPLAY_BYTES = OUTBOUND_BYTES // 2
-_RECENT_IDS = 8192
 _SUBSCRIPTION_BYTES = 2**20
 _ROOMS_PER_CONNECTION = 1024
 _PRESENCE_BYTES = 4096
-_TOLD_LEFT = 16384
+TOLD_LEFT = 16384
+"""Leaves that are remembered, should their devices not be gone."""
 _EXAMINED_PER_TOKEN = 512
 _SHARED_SUB_CHARS = 64
 
@@ -61,7 +62,7 @@ class Hub:
         self._presence = Presence()
         self._by_room: dict[str, dict[Subscription, None]] = {}
         self._loose: dict[Subscription, None] = {}
-        self._recent: OrderedDict[str, str] = OrderedDict()
+        self._known = Known()
         self._told_left: OrderedDict[Pair, None] = OrderedDict()
         """Whose leave this relay itself has said, and who has not announced itself since."""
         self._accepted = 0
@@ -123,7 +124,7 @@ class Hub:
             )
             self._fan_out(stored_event(leave, now))
             self._told_left[room, device] = None
-            if len(self._told_left) > _TOLD_LEFT:
+            if len(self._told_left) > TOLD_LEFT:
                 self._told_left.popitem(last=False)
 
     def receive(self, client: Client, text: bytes, now: float) -> None:
@@ -163,7 +164,7 @@ class Hub:
         return False
 
     def _publish(self, client: Client, event: NostrEvent, now: float) -> None:
-        if self._recent.get(event.id) == event.sig:
+        if event in self._known:
             # Verified before, in these very bytes. It still says where its device is connected now.
             again = stored_event(event, now)
             if self._note_presence(client, again):
@@ -182,9 +183,7 @@ class Hub:
 
     def _spread(self, stored: Stored) -> None:
         """What has not been here before: to whoever asked, and kept for whoever asks later."""
-        self._recent[stored.event.id] = stored.event.sig
-        if len(self._recent) > _RECENT_IDS:
-            self._recent.popitem(last=False)
+        self._known.add(stored.event)
         if not nostr.is_ephemeral(stored.event.kind):
             self._store.add(stored)
         self._fan_out(stored)
@@ -216,27 +215,18 @@ class Hub:
             event = nostr.read_encoded(text)
         except ValueError:
             return None
-        is_known = self._knows(event)
+        is_known = event in self._known
         if not is_known and not nostr.is_genuine(event):
             return None
         stored = stored_event(event, now - age_s, text)
         if holder is not None and stored.announces is not None and len(stored.text) <= _PRESENCE_BYTES:
             self._presence.announced(holder, stored.announces, stored)
-            if is_known and stored.announces in self._told_left:
+            if is_known and stored.announces in self._told_left and nostr.is_genuine(event):
                 self._fan_out(stored)  # it was not gone: its relay stood still, and its members heard that it left
             self._told_left.pop(stored.announces, None)
         if not is_known and age_s < RETENTION_S:
             self._spread(stored)
         return stored
-
-    def _knows(self, event: NostrEvent) -> bool:
-        """Whoever was here has been told of it, also before thousands of others."""
-        if (sig := self._recent.get(event.id)) is not None:
-            return sig == event.sig
-        known = self._store.get(event.id)
-        if known is None and (pair := announced_device(event)) is not None:
-            known = self._presence.announce_of(pair)
-        return known is not None and (known.event.id, known.event.sig) == (event.id, event.sig)
 
     def departed(self, holder: Elsewhere, pairs: Iterable[Pair], now: float, *, is_told: bool) -> None:
         """Another relay holds these no more; who is nowhere else leaves in 6 s, or has said so itself."""

@@ -126,11 +126,6 @@ class Presence:
         """The newest announce of every device in these rooms."""
         return [next(reversed(entries.values())) for room in rooms for entries in self._rooms.get(room, {}).values()]
 
-    def announce_of(self, pair: Pair) -> Stored | None:
-        """The newest one, wherever its device is."""
-        entries = self._rooms.get(pair[0], {}).get(pair[1])
-        return None if entries is None else next(reversed(entries.values()))
-
     def everyone(self) -> list[Stored]:
         return self.newest(list(self._rooms))
 

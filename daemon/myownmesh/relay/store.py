@@ -109,9 +109,6 @@ class EventStore:
         """In order of arrival."""
         return iter(self._events.values())
 
-    def get(self, event_id: str) -> Stored | None:
-        return self._events.get(event_id)
-
     def find(self, ids: Iterable[str], rooms: Iterable[str]) -> list[Stored]:
         """What has one of these ids or carries one of these rooms, in order of arrival."""
         found = {event_id: self._events[event_id] for event_id in ids if event_id in self._events}

@@ -14,7 +14,7 @@ from myownmesh.cluster.cluster import BEAT_S, LEASE_S, Cluster
 from myownmesh.cluster.entries import Ask, Connections, Departed, NotOurs, Said, batch, encoded, read_batch
 from myownmesh.cluster.outbox import Outbox
 from myownmesh.protocol.strict_json import compact_json
-from myownmesh.relay import hub, store
+from myownmesh.relay import hub
 from myownmesh.relay.client import Limits
 from myownmesh.relay.hub import Hub
 from myownmesh.signaling.nostr import NostrKey
@@ -185,7 +185,7 @@ def test_who_was_told_that_the_members_of_a_standing_relay_left_hears_that_they_
 def test_who_was_told_of_a_leave_and_heard_the_device_elsewhere_hears_its_old_announce_no_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(hub, "_TOLD_LEFT", 1)
+    monkeypatch.setattr(hub, "TOLD_LEFT", 1)
     a, b = pair()
     for device in ("one", "two"):
         a.publishes(announce(device), a.connect(device))
@@ -197,22 +197,6 @@ def test_who_was_told_of_a_leave_and_heard_the_device_elsewhere_hears_its_old_an
     for now in (20.0, 26.0, 32.0):
         settle(now, a, b)
     assert not b.heard(), "of so many leaves only the last ones are remembered"
-
-
-def test_what_is_said_anew_is_told_once_also_if_thousands_were_told_in_between(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub, "_RECENT_IDS", 1)
-    monkeypatch.setattr(store, "STORED_EVENTS", 2)
-    a, b = pair()
-    a.publishes(announce("one"), a.connect("1"))
-    for number in range(2):
-        a.publishes(event(f"kept {number}", 1077), now=1.0)
-    a.publishes(event("an offer"), now=1.0)
-    settle(1.0, a, b)
-    assert len(b.heard()) == 4
-    b.cluster.missed()
-    settle(7.0, a, b)
-    settle(13.0, a, b)
-    assert not b.heard()
 
 
 def test_a_relay_that_comes_after_a_killed_one_tells_of_its_members_too() -> None:
