@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from attrs import evolve
+from msgspec.structs import replace
 
 from myownmesh.engine import ruling
 
@@ -23,7 +23,7 @@ def note(core: Core, device_id: str, now: Instant) -> None:
     book = government.book
     if device_id in government.heard and at - book.heard.get(device_id, 0) >= WRITTEN_S:
         kept = {device: last for device, last in book.heard.items() if book.standing.is_authority(device)}
-        ruling.take(core, evolve(book, heard={**kept, device_id: at}), now)
+        ruling.take(core, replace(book, heard={**kept, device_id: at}), now)
 
 
 def last_heard(core: Core) -> dict[str, int]:

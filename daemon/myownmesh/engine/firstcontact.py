@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from attrs import evolve
+from msgspec.structs import replace
 
 from myownmesh.engine import approval, ruling
 from myownmesh.governance.remnant import is_short, offer
@@ -66,5 +66,5 @@ def look_for_the_missing(core: Core, now: Instant) -> None:
 def _over(core: Core, now: Instant) -> None:
     government = core.government
     government.contact = None
-    ruling.take(core, evolve(government.book, pin=government.book.pin.awaiting(contact=False)), now)
+    ruling.take(core, replace(government.book, pin=government.book.pin.awaiting(contact=False)), now)
     approval.admit_provisional(core, now)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from attrs import evolve
+from msgspec.structs import replace
 
 from myownmesh.engine import approval, attendance, carrying, firstcontact, gossip, notices, ruling
 from myownmesh.engine.government import Seen
@@ -79,7 +79,7 @@ class Governor:
         """Take what the files hold, before anybody is linked. `inviters`: whose invitations this device has taken."""
         if book.pin.provisional or (book.pin.is_set and (not book.is_founded or book.lost)):
             self._core.government.contact = FirstContact(min(inviters, default=""))
-            book = evolve(book, pin=book.pin.awaiting(contact=True))
+            book = replace(book, pin=book.pin.awaiting(contact=True))
         ruling.start(self._core, book, now)
 
     def act(self, done: Done, now: Instant) -> None:
@@ -132,4 +132,4 @@ class Governor:
     def looked_after(self, now: Instant, left: Log) -> None:
         """What a branch that this device left held is merged, or not this device's to merge."""
         book = self.book
-        self.take(evolve(book, branches=book.branches.looked_after(left)), now)
+        self.take(replace(book, branches=book.branches.looked_after(left)), now)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from attrs import evolve
+from msgspec.structs import replace
 
 from myownmesh.engine import approval, evictions, gossip, presence, shelving, slices
 from myownmesh.engine.actions import SaveBook
@@ -57,7 +57,7 @@ def take(core: Core, book: Book, now: Instant, about: Collection[str] = ()) -> N
     if is_new_here:
         # Whoever showed the log may be whom it puts out later on: somebody who can know is asked (24.3 no. 50).
         government.contact = government.contact or FirstContact()
-        book = evolve(book, pin=book.pin.awaiting(contact=True))
+        book = replace(book, pin=book.pin.awaiting(contact=True))
     government.book = book
     core.out.append(SaveBook())
     if is_new_here:
@@ -196,7 +196,7 @@ def configure(core: Core, now: Instant) -> None:
     """The record changed: its kind counts while nothing is signed, its shape while none is governed."""
     government, config = core.government, core.config
     if not government.book.is_founded and not government.kind_is_stored:
-        government.book = evolve(government.book, configured=config.kind)
+        government.book = replace(government.book, configured=config.kind)
     if government.book.kind != core.kind:
         _change_kind(core, government.book, now)
     core.set_topology(governed_shape(core) or config.topology)

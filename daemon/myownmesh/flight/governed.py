@@ -7,8 +7,10 @@ from copy import copy
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
-from attrs import evolve, field, frozen
+import msgspec
+from msgspec.structs import replace
 
+from mesh_common.values import Value
 from myownmesh.engine.government import Government
 from myownmesh.engine.governor import Governor
 from myownmesh.governance.signatures import Checks
@@ -47,14 +49,13 @@ Shared = tuple[bool, bool, bool]
 """The whole book, its log, its member log."""
 
 
-@frozen
-class Governed:
+class Governed(Value, frozen=True):
     """A moment of it."""
 
     book: Book
     good: Mapping[str, tuple[str, bytes]]
     """Of `Checks`."""
-    kept: Mapping[str, Any] = field(factory=dict)
+    kept: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
     @classmethod
     def of(cls, government: Government) -> Governed:
@@ -140,7 +141,7 @@ def command(governor: Governor, name: str, args: tuple[Any, ...], now: Instant) 
 
 
 def _act(governor: Governor, now: Instant, done: Done, shared: Shared) -> None:
-    governor.act(evolve(done, book=_joined(done.book, governor.book, shared)), now)
+    governor.act(replace(done, book=_joined(done.book, governor.book, shared)), now)
 
 
 def _take(governor: Governor, now: Instant, book: Book, shared: Shared, about: Collection[str]) -> None:
@@ -157,8 +158,8 @@ def _joined(book: Book, held: Book, shared: Shared) -> Book:
     if whole:
         return held
     if log:
-        book = evolve(book, branch=evolve(book.branch, log=held.log))
-    return evolve(book, members=held.members) if members else book
+        book = replace(book, branch=replace(book.branch, log=held.log))
+    return replace(book, members=held.members) if members else book
 
 
 _COMMANDS: Final[Mapping[str, Callable[..., None]]] = {

@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
-from attrs import evolve, frozen
+from msgspec.structs import replace
 
+from mesh_common.values import Value
 from myownmesh.governance.branches import choose
 from myownmesh.governance.entries import is_member_grant, is_removal, target_of
 from myownmesh.governance.log import EMPTY, common_length
@@ -45,8 +46,7 @@ Found = Literal[
 ]
 
 
-@frozen
-class Adoption:
+class Adoption(Value, frozen=True):
     """What became of a log."""
 
     found: Found
@@ -87,7 +87,7 @@ def hear_log(book: Book, log: Log, speaker: Speaker, now: int, *, rostered: froz
 def consent(book: Book, question: str, now: int) -> Adoption:
     """A person here agrees to a founder: pin it, and take its log. Nothing is signed or sent (02 §24.2)."""
     claim = book.questions.claims[question]
-    book = evolve(book, questions=book.questions.without(question))
+    book = replace(book, questions=book.questions.without(question))
     if not book.pin.fits(claim.log, book.network_id):
         return Adoption("refused", book, "OTHER-FOUNDER", claim.place)
     return _adopt(book, claim.log, common_length(book.log, claim.log), OURSELVES, now)
@@ -96,13 +96,13 @@ def consent(book: Book, question: str, now: int) -> Adoption:
 def refuse(book: Book, question: str) -> Book:
     """A person here turns a founder down: its claims are not shown again."""
     claim = book.questions.claims[question]
-    return evolve(book, questions=book.questions.without(question), pin=book.pin.refusing(claim.founder))
+    return replace(book, questions=book.questions.without(question), pin=book.pin.refusing(claim.founder))
 
 
 def accept_replay(book: Book, question: str, now: int) -> Adoption:
     """A person here says that a spent governance entry is meant once more."""
     replay = book.questions.replays[question]
-    book = evolve(book, questions=book.questions.without(question))
+    book = replace(book, questions=book.questions.without(question))
     if replay.log is None:
         raise ValueError("this question is about the member log")
     return _adopt(book, replay.log, common_length(book.log, replay.log), OURSELVES, now)
@@ -117,7 +117,7 @@ def switch(book: Book, question: str, now: int) -> Adoption:
 def stay(book: Book, question: str) -> Book:
     """A person here keeps this device's branch."""
     log = book.questions.rivals[question]
-    return evolve(book, branches=book.branches.staying(log), questions=book.questions.without(question))
+    return replace(book, branches=book.branches.staying(log), questions=book.questions.without(question))
 
 
 def reconsider(book: Book, now: int, *, shown_by: str = "") -> Adoption:
@@ -148,7 +148,7 @@ def _adopt(book: Book, log: Log, common: int, speaker: Speaker, now: int) -> Ado
             return after
         return Adoption("adopted", after.book, why, stopped)
     branches = book.branches.with_log(book.branch, kept, now)
-    known = book if branches is book.branches else evolve(book, branches=branches, memory=book.memory.with_log(kept))
+    known = book if branches is book.branches else replace(book, branches=branches, memory=book.memory.with_log(kept))
     return reconsider(known, now, shown_by=speaker.device)
 
 
@@ -156,7 +156,7 @@ def _switched(book: Book, log: Log, now: int, *, by_itself: bool) -> Adoption:
     left = book.log
     held, branches = book.branches.switched(book.branch, log, now, by_itself=by_itself)
     after = book.with_branch(held, branches)
-    return Adoption("switched", evolve(after, questions=after.questions.with_rival(None)), "RIVAL", left=left)
+    return Adoption("switched", replace(after, questions=after.questions.with_rival(None)), "RIVAL", left=left)
 
 
 def _foreign_close(book: Book, log: Log, common: int) -> Place | None:
@@ -273,8 +273,8 @@ def _better_forms(book: Book, log: Log) -> Adoption:
     if all(ours is now for ours, now in zip(held, better, strict=False)):
         return Adoption("known", book)
     again = EMPTY.extended([*better, *held[len(better) :]], book.network_id, book.rules)
-    return Adoption("known", evolve(book, branch=evolve(book.branch, log=again)), "BETTER-FORM")
+    return Adoption("known", replace(book, branch=replace(book.branch, log=again)), "BETTER-FORM")
 
 
 def _asking(book: Book, questions: Questions) -> Book:
-    return book if questions == book.questions else evolve(book, questions=questions)
+    return book if questions == book.questions else replace(book, questions=questions)

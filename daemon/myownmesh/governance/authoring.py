@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
-from attrs import evolve, field, frozen
+from msgspec.structs import replace
 
+from mesh_common.values import Value
 from myownmesh.governance.adoption import OWNERS_ONLY_BYTES
 from myownmesh.governance.entries import entry_key, fault_of_form, is_member_grant, target_of
 from myownmesh.governance.log import MAX_LOG_BYTES, common_length
@@ -54,8 +55,7 @@ class Refused(ValueError):
     """An operation that cannot be done; the text is what clients see."""
 
 
-@frozen
-class Draft:
+class Draft(Value, frozen=True):
     """What would be signed, and what comes of it."""
 
     variant: Variant
@@ -67,14 +67,13 @@ class Draft:
     """Who could decide it, if this device cannot: bare ids."""
 
 
-@frozen
-class Done:
+class Done(Value, frozen=True):
     """What an operation did. The pin is on disk before any frame leaves."""
 
     book: Book
     frames: tuple[Frame, ...] = ()
     """For all admitted peers, in this order; behind them `network_state`, and the summary if `entry` is there."""
-    entry: Transition | None = field(default=None)
+    entry: Transition | None = None
     """What came into force."""
     waits_for: tuple[str, ...] = ()
 
@@ -111,7 +110,7 @@ def _proposed(book: Book, drafted: Draft, signature: str, proposal_id: str, now:
         return Done(ratify(book, entry, now), (frame,), entry)
     digest = digest_of_content(book.network_id, variant, book.me)
     proposals = book.proposals.with_record(record, digest, now, by_authority=True)
-    return Done(evolve(book, proposals=proposals), (frame,), waits_for=drafted.waits_for)
+    return Done(replace(book, proposals=proposals), (frame,), waits_for=drafted.waits_for)
 
 
 def draft_signature(book: Book, proposal_id: str, digest: str | None = None) -> Draft:
@@ -151,9 +150,9 @@ def sign(book: Book, proposal_id: str, signature: str, now: int, fresh_id: str) 
     record = record.signed_by(book.me, signature)
     frame = NetworkStateAck(proposal_id, book.me, "sign", now, signature)
     if not drafted.effective:
-        return Done(evolve(book, proposals=book.proposals.changed(record)), (frame,), waits_for=drafted.waits_for)
+        return Done(replace(book, proposals=book.proposals.changed(record)), (frame,), waits_for=drafted.waits_for)
     entry = candidate(book, record)
-    book = evolve(book, proposals=book.proposals.without(proposal_id))
+    book = replace(book, proposals=book.proposals.without(proposal_id))
     return Done(ratify(book, entry, now), (frame,), entry)
 
 
@@ -350,4 +349,4 @@ def _having_signed(book: Book, variant: Variant) -> Book:
     """24.3 no. 43: from now on this key cannot found under this id again."""
     if book.pin.signed or variant == KindChange("closed"):
         return book
-    return evolve(book, pin=msgspec.structs.replace(book.pin, signed=True))
+    return replace(book, pin=msgspec.structs.replace(book.pin, signed=True))

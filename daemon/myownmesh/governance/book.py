@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from attrs import evolve, field, frozen
+import msgspec
+from msgspec.structs import replace
 
+from mesh_common.values import Value
 from myownmesh.governance.branches import Branch, Branches
 from myownmesh.governance.judging import Aside, Court
 from myownmesh.governance.member_log import EMPTY as NO_MEMBERS
@@ -32,39 +34,40 @@ if TYPE_CHECKING:
     from myownmesh.protocol.frames import NetworkKind, Role
     from myownmesh.protocol.transitions import Transition
 
+NO_PIN: Final = Pin("")
+"""Stands for one of the book's own network that says nothing."""
 MAX_SPLITS: Final = 64
 """Splits that were announced by frame; they are shown, and never enter the log (FIX 7)."""
 
 
-@frozen
-class Book:
+class Book(Value, frozen=True):
     """Governance of one network on one device."""
 
     network_id: str
     """The wire's id, normalised."""
     me: str
     """This device's bare id."""
-    pin: Pin = field()
+    pin: Pin = NO_PIN
     rules: Rules = STRICT
     configured: NetworkKind = "open"
     """The kind that the configuration or an unfounded state file names: a floor while nothing is signed."""
-    branch: Branch = field(factory=Branch)
-    branches: Branches = field(factory=Branches)
+    branch: Branch = msgspec.field(default_factory=Branch)
+    branches: Branches = msgspec.field(default_factory=Branches)
     members: MemberLog = NO_MEMBERS
-    aside: Aside = field(factory=Aside)
-    proposals: Proposals = field(factory=Proposals)
-    questions: Questions = field(factory=Questions)
+    aside: Aside = msgspec.field(default_factory=Aside)
+    proposals: Proposals = msgspec.field(default_factory=Proposals)
+    questions: Questions = msgspec.field(default_factory=Questions)
     """What waits for a person here, and for nobody else."""
-    memory: Memory = field(factory=Memory)
+    memory: Memory = msgspec.field(default_factory=Memory)
     splits: tuple[SplitRecord, ...] = ()
     lost: int = 0
     """Entries that the governance log had before this device lost it: nothing is authored until they are back (50)."""
-    heard: Mapping[str, int] = field(factory=dict)
+    heard: Mapping[str, int] = msgspec.field(default_factory=dict)
     """When authorities were heard last, Unix seconds, to the hour: for a person who asks who is still there."""
 
-    @pin.default
-    def _no_pin(self) -> Pin:
-        return Pin(self.network_id)
+    def __post_init__(self) -> None:
+        if self.pin is NO_PIN:
+            msgspec.structs.force_setattr(self, "pin", Pin(self.network_id))
 
     # ── what holds ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -132,7 +135,7 @@ class Book:
         kept = newly_kept(self.bench, after)
         pin = self.pin.on(branch.log, lost=self.lost)
         grown = len(branch.log) != len(self.log)
-        return evolve(
+        return replace(
             self,
             branch=branch,
             branches=branches,
@@ -144,13 +147,13 @@ class Book:
 
     def with_copies(self, copies: Iterable[Copy]) -> Book:
         """More copies in the member log, whose form and signatures are good."""
-        return evolve(self, members=self.members.with_copies(copies, self.standing, self.me))
+        return replace(self, members=self.members.with_copies(copies, self.standing, self.me))
 
     def with_split(self, record: SplitRecord) -> Book:
         """A split was announced: it is listed."""
         if any(known.new_network_id == record.new_network_id for known in self.splits):
             return self
-        return evolve(self, splits=(*self.splits, record)[-MAX_SPLITS:])
+        return replace(self, splits=(*self.splits, record)[-MAX_SPLITS:])
 
     def served(self) -> tuple[Transition, ...]:
         """The member log as others and the file get it: what counts, and variants of later releases, by key."""

@@ -10,8 +10,9 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
-from attrs import evolve, frozen
+from msgspec.structs import replace
 
+from mesh_common.values import Value
 from myownmesh.governance.log import EMPTY, common_length
 from myownmesh.governance.marking import is_marked
 from myownmesh.protocol import base32
@@ -28,8 +29,7 @@ MAX_STAYED: Final = 64
 """Branches that a person here decided against; of more the oldest may be offered again."""
 
 
-@frozen
-class Branch:
+class Branch(Value, frozen=True):
     """A log that holds, and since when."""
 
     log: Log = EMPTY
@@ -42,8 +42,7 @@ class Branch:
         return Branch(log, self.since[:common] + (now,) * (len(log) - common))
 
 
-@frozen
-class Choice:
+class Choice(Value, frozen=True):
     """What to do about the branches that are known."""
 
     log: Log
@@ -52,8 +51,7 @@ class Choice:
     """A person has to agree before this device leaves its own."""
 
 
-@frozen
-class Branches:
+class Branches(Value, frozen=True):
     """The branches beside the one that is held."""
 
     others: tuple[Branch, ...] = ()
@@ -78,7 +76,7 @@ class Branches:
             if spare is None and not refutes(log, held.log):
                 return self
             others.remove(spare or others[0])
-        return evolve(self, others=(*others, closest.with_log(log, now)))
+        return replace(self, others=(*others, closest.with_log(log, now)))
 
     @property
     def logs(self) -> tuple[Log, ...]:
@@ -91,7 +89,7 @@ class Branches:
         others.append(left)
         switches = self._recent(now)
         stayed = self.stayed if by_itself else self.staying(left.log).stayed
-        return held, evolve(
+        return held, replace(
             self,
             others=tuple(others[-(MAX_BRANCHES - 1) :]),
             switches=(*switches, now) if by_itself else switches,
@@ -106,7 +104,7 @@ class Branches:
 
     def looked_after(self, log: Log) -> Branches:
         """What a left branch held was appended, or is not this device's to append."""
-        return evolve(self, unmerged=self.unmerged - {log.digest})
+        return replace(self, unmerged=self.unmerged - {log.digest})
 
     def has_switched_enough(self, now: int) -> bool:
         """Whether this device has changed its branch by itself so often of late that a person is asked."""
@@ -118,7 +116,7 @@ class Branches:
     def staying(self, log: Log) -> Branches:
         """A person decided against a branch: it is not offered again as it is."""
         others = tuple(digest for digest in self.stayed if digest != log.digest)
-        return evolve(self, stayed=(*others, log.digest)[-MAX_STAYED:])
+        return replace(self, stayed=(*others, log.digest)[-MAX_STAYED:])
 
 
 def strike(a: Log, b: Log) -> int:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
-from attrs import asdict, frozen
+from msgspec.structs import asdict
 
+from mesh_common.values import Value
 from myownmesh.governance.authoring import OWNERS_BYTES, room
 from myownmesh.governance.branches import kept_out, refutes
 from myownmesh.governance.clocks import CLOCK_SECONDS
@@ -38,8 +39,7 @@ Code = Literal[
 ]
 
 
-@frozen
-class Finding:
+class Finding(Value, frozen=True):
     """One thing to know, and what to do about it."""
 
     code: Code
@@ -47,8 +47,7 @@ class Finding:
     help: str
 
 
-@frozen
-class Surroundings:
+class Surroundings(Value, frozen=True):
     """What the book does not know."""
 
     rostered: Collection[str] = ()

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import evolve, field, frozen
+import msgspec
+from msgspec.structs import replace
+
+from mesh_common.values import Value
 
 if TYPE_CHECKING:
     from myownmesh.governance.book import Book
 
 
-@frozen
-class FirstContact:
+class FirstContact(Value, frozen=True):
     """Who has answered a pull since this device joined, or lost its state: until then others may show it old logs."""
 
     inviter: str = ""
     """Bare id of whoever invited this device."""
     over: bool = False
-    members: frozenset[str] = field(factory=frozenset)
+    members: frozenset[str] = msgspec.field(default_factory=frozenset)
     """Members without a seat that answered, while this device is the only authority that it knows."""
 
     def answered(self, book: Book, device: str) -> FirstContact:
@@ -30,17 +32,17 @@ class FirstContact:
             return self
         standing = book.standing
         if device == self.inviter or standing.is_authority(device):
-            return evolve(self, over=True)
+            return replace(self, over=True)
         if standing.authorities - {book.me} or not book.bench.is_member(device):
             return self
         # A sole owner that lost its file: two members, or the only one, are all who can tell.
         members = self.members | {device}
         others = {other for other in book.bench.roles() if other != book.me}
-        return evolve(self, members=members, over=len(members) >= 2 or others <= members)
+        return replace(self, members=members, over=len(members) >= 2 or others <= members)
 
     def clicked(self) -> FirstContact:
         """A person says that it is well."""
-        return evolve(self, over=True)
+        return replace(self, over=True)
 
     def approves(self, book: Book, device: str) -> bool:
         """Whether a link may carry more than governance frames already."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from attrs import frozen
-
+from mesh_common.values import Value
 from myownmesh.governance.authoring import draft
 from myownmesh.governance.entries import is_removal, target_of
 from myownmesh.governance.overview import refused
@@ -26,8 +25,7 @@ _CHOSEN: Final = re.compile(r".*[_-].*|[a-z]+[0-9]*|.{0,7}")
 """A name that a person gives; generated ones are eight characters in which letters and digits alternate."""
 
 
-@frozen
-class Founding:
+class Founding(Value, frozen=True):
     """What a founding finds that a founder should know before."""
 
     unsigned: tuple[str, ...] = ()
@@ -40,8 +38,7 @@ class Founding:
     """This key has signed here before: what it signed then can be shown again."""
 
 
-@frozen
-class Outlook:
+class Outlook(Value, frozen=True):
     """What comes of a change. All devices are bare ids, sorted."""
 
     holds_already: bool

@@ -5,8 +5,10 @@ from __future__ import annotations
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Final
 
-from attrs import evolve, field, frozen
+import msgspec
+from msgspec.structs import replace
 
+from mesh_common.values import Value
 from myownmesh.governance.entries import target_of
 from myownmesh.governance.judging import Judgement, is_repetition, judge, waiting
 from myownmesh.governance.member_log import Draft
@@ -31,15 +33,14 @@ MAX_CHECKS_OF_ONE: Final = 8
 """More signers than an entry can hold."""
 
 
-@frozen
-class Heard:
+class Heard(Value, frozen=True):
     """What became of some entries."""
 
     book: Book
     judged: tuple[tuple[Transition, Judgement], ...]
     rest: tuple[Transition, ...]
     """What is left for the next slice."""
-    before: Mapping[str, Membership] = field(factory=dict)
+    before: Mapping[str, Membership] = msgspec.field(default_factory=dict)
     """Devices that the entries are about, with the verdict that held before: the new ones, the book tells."""
     failed: int = 0
     """Signatures that are none: charged to the sender (02 §24.3 no. 58)."""
@@ -107,9 +108,9 @@ def hear_entries(
     members = draft.done()
     if members is not book.members and book.pin.evicted:
         kept = corrected(book.bench, members, before)
-        book = evolve(book, pin=book.pin.only_keeping(kept))
+        book = replace(book, pin=book.pin.only_keeping(kept))
     if members is not book.members or aside is not book.aside or questions is not book.questions:
-        book = evolve(book, members=members, aside=aside, questions=questions)
+        book = replace(book, members=members, aside=aside, questions=questions)
     return Heard(book, tuple(judged), tuple(entries[len(judged) :]), before, failed)
 
 
@@ -123,7 +124,7 @@ def hear_again(book: Book, checks: Checks, now: int, *, max_checks: int) -> Hear
 
 def dismiss(book: Book, question: str) -> Book:
     """A person here says that an entry is an old one: it is not shown again."""
-    return evolve(book, questions=book.questions.without(question, dismiss=True))
+    return replace(book, questions=book.questions.without(question, dismiss=True))
 
 
 def accept_grant(book: Book, question: str, checks: Checks, now: int) -> Heard:
@@ -137,7 +138,7 @@ def accept_grant(book: Book, question: str, checks: Checks, now: int) -> Heard:
         if copy.is_sure(book.standing)
     ]
     kept = {device: at for device, at in book.pin.evicted.items() if device != target or at >= replay.entry.at}
-    book = evolve(
+    book = replace(
         book,
         members=book.members.without(target, keep=sure),
         pin=book.pin.only_keeping(kept),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from attrs import evolve, frozen
+from msgspec.structs import replace
 
+from mesh_common.values import Value
 from myownmesh.governance.copies import ADMITS_US, FOR_GOOD
 from myownmesh.governance.entries import entry_key
 from myownmesh.governance.memory import undone
@@ -42,8 +43,7 @@ class Arrival(NamedTuple):
     """Bare id of the device whose link brought it; empty for what was decided here."""
 
 
-@frozen
-class Line:
+class Line(Value, frozen=True):
     """One entry of one of the logs."""
 
     entry: Transition
@@ -79,7 +79,7 @@ def history(book: Book, arrivals: Mapping[bytes, Arrival]) -> list[Line]:
 
 
 def _arrived(line: Line, came: Arrival) -> Line:
-    return evolve(line, since=came.at if line.since is None else min(line.since, came.at), brought_by=came.through)
+    return replace(line, since=came.at if line.since is None else min(line.since, came.at), brought_by=came.through)
 
 
 def _governance(book: Book) -> Iterator[Line]:

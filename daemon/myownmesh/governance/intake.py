@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
-from attrs import evolve, frozen
+from msgspec.structs import replace
 
+from mesh_common.values import Value
 from myownmesh.governance.entries import fault_of_form, is_usable_id, target_of
 from myownmesh.governance.marking import is_marked
 from myownmesh.governance.proposals import LIFETIME_SECONDS, digest_of_content, is_proposal_id
@@ -53,8 +54,7 @@ Result = Literal[
 ]
 
 
-@frozen
-class Intake:
+class Intake(Value, frozen=True):
     """What became of a frame."""
 
     result: Result
@@ -105,7 +105,7 @@ def hear_record(book: Book, record: Proposal, checks: Checks, now: int, *, roste
     if signature is None:
         return Intake("dropped", book, "its proposer has not signed it")
     frame = NetworkStatePropose(record.id, record.variant, record.proposer, record.created_at, signature)
-    return evolve(hear_propose(book, frame, record.proposer, checks, now, rostered=rostered), word=None)
+    return replace(hear_propose(book, frame, record.proposer, checks, now, rostered=rostered), word=None)
 
 
 def saying(book: Book, frame: NetworkStatePropose | NetworkStateAck) -> Saying:
@@ -149,14 +149,14 @@ def hear_ack(book: Book, frame: NetworkStateAck, link: str, checks: Checks, now:
         return Intake("ignored", book, "no authority", word)
     if link not in record.signers:
         record = record.signed_by(link, frame.signature)
-        book = evolve(book, proposals=book.proposals.changed(record))
+        book = replace(book, proposals=book.proposals.changed(record))
     rule = unmet_by(book, record.variant, record.signers)
     if rule is not None:
         return Intake("pending", book, rule, word)
     if record.proposer != book.me and not book.rules.ratify_everything:
         return Intake("pull", book, word=word)
     entry = candidate(book, record)
-    book = evolve(book, proposals=book.proposals.without(record.id))
+    book = replace(book, proposals=book.proposals.without(record.id))
     return Intake("ratified", ratify(book, entry, now), word=word, entry=entry)
 
 
@@ -187,7 +187,7 @@ def _founding(book: Book, entry: Transition, link: str, word: str, now: int, *, 
     log = book.log.extended([entry], book.network_id, book.rules)
     claim = Claim(log, log.places[-1], link, rostered)
     questions = book.questions.with_claim(book.network_id, claim)
-    return Intake("claim", book if questions is book.questions else evolve(book, questions=questions), word=word)
+    return Intake("claim", book if questions is book.questions else replace(book, questions=questions), word=word)
 
 
 def _kept(book: Book, proposal_id: str, entry: Transition, rule: str, now: int) -> Intake:
@@ -205,7 +205,7 @@ def _kept(book: Book, proposal_id: str, entry: Transition, rule: str, now: int) 
     proposals = book.proposals.with_record(record, digest, now, by_authority=by_authority)
     if proposals is book.proposals:
         return Intake("ignored", book, "no room for more proposals", word)
-    book = remember_signatures(evolve(book, proposals=proposals), record, {proposer: word})
+    book = remember_signatures(replace(book, proposals=proposals), record, {proposer: word})
     return Intake("pending", book, rule, word)
 
 
@@ -218,7 +218,7 @@ def _denied(book: Book, record: Proposal, frame: NetworkStateAck, checks: Checks
         if frame.signer in record.deniers or len(record.deniers) >= MAX_DENIERS:
             return Intake("pending", book, "an opinion")
         record = msgspec.structs.replace(record, deniers=(*record.deniers, frame.signer))
-        return Intake("pending", evolve(book, proposals=book.proposals.changed(record)), "an opinion")
+        return Intake("pending", replace(book, proposals=book.proposals.changed(record)), "an opinion")
     return Intake("denied", dropped(book, record, "denied" if authority else "withdrawn"))
 
 

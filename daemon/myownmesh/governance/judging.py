@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeVar
 
-from attrs import evolve, field, frozen
+import msgspec
+from msgspec.structs import replace
 
+from mesh_common.values import Value
 from myownmesh.governance.copies import ADMITS_US, FOR_GOOD, OUR_WORD, Copy, slot_keys
 from myownmesh.governance.entries import (
     MAX_ENTRY_BYTES,
@@ -55,15 +57,14 @@ Outcome = Literal[
 ]
 
 
-@frozen
-class Aside:
+class Aside(Value, frozen=True):
     """Entries that wait: each list is bounded, and what is oldest goes first."""
 
-    held: Mapping[SlotKey, Transition] = field(factory=dict)
+    held: Mapping[SlotKey, Transition] = msgspec.field(default_factory=dict)
     """Heard grants from the future, one for each slot; their signatures are good."""
-    strangers: Mapping[bytes, Transition] = field(factory=dict)
+    strangers: Mapping[bytes, Transition] = msgspec.field(default_factory=dict)
     """Unchecked, by key: their signers may become authorities."""
-    unknown: Mapping[bytes, Transition] = field(factory=dict)
+    unknown: Mapping[bytes, Transition] = msgspec.field(default_factory=dict)
     """Variants of later releases, by key, kept and passed on as they are (FIX 29)."""
 
 
@@ -78,8 +79,7 @@ class Judgement(NamedTuple):
     """Its sender showed a signature that is none."""
 
 
-@frozen
-class Court:
+class Court(Value, frozen=True):
     """What entries are judged by, at one moment; what counts is entered into the draft of its bench."""
 
     draft: Draft
@@ -134,10 +134,10 @@ def judge(
     # 3: signer
     if not keys:
         strangers = _put(aside.strangers, entry_key(entry), entry, MAX_ASIDE)
-        return Judgement("aside", evolve(aside, strangers=strangers))
+        return Judgement("aside", replace(aside, strangers=strangers))
     if aside.strangers and (known := entry_key(entry)) in aside.strangers:
         rest = {other: each for other, each in aside.strangers.items() if other != known}
-        aside = evolve(aside, strangers=rest)
+        aside = replace(aside, strangers=rest)
 
     # 4: signature
     held = bool(aside.held) and any(aside.held.get(key) == entry for key in keys)
@@ -153,11 +153,11 @@ def judge(
     copy = Copy(entry, words)
     early = is_grant and ahead > DAY_SECONDS and entry.at > 1 + bench.newest_removal(target)
     if early and not on_disk and not copy.is_sure(standing):
-        return Judgement("held", evolve(aside, held=_put(aside.held, keys[0], entry, MAX_HELD)))
+        return Judgement("held", replace(aside, held=_put(aside.held, keys[0], entry, MAX_HELD)))
 
     # 7: slot
     if held:
-        aside = evolve(aside, held={key: other for key, other in aside.held.items() if other != entry})
+        aside = replace(aside, held={key: other for key, other in aside.held.items() if other != entry})
     if draft.count >= MAX_COPIES:
         _make_room(court, target)
         if draft.count >= MAX_COPIES and (is_grant or not slots):
@@ -232,7 +232,7 @@ def _unknown(entry: Transition, variant: UnknownVariant, court: Court, aside: As
         return Judgement("refused", aside, "UNKNOWN-VARIANT")
     if key in aside.unknown:
         return Judgement("known", aside)
-    return Judgement("kept", evolve(aside, unknown=_put(aside.unknown, key, entry, MAX_UNKNOWN)))
+    return Judgement("kept", replace(aside, unknown=_put(aside.unknown, key, entry, MAX_UNKNOWN)))
 
 
 def _make_room(court: Court, target: str) -> None:

@@ -10,8 +10,9 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
-from attrs import evolve, field, frozen
+from msgspec.structs import replace
 
+from mesh_common.values import Value
 from myownmesh.governance.standing import RANKS
 from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, RoleRevoke, TopologyChange, Variant
 
@@ -36,11 +37,10 @@ class Seen(msgspec.Struct, frozen=True):
     spent: Spent | None = None
 
 
-@frozen
-class Memory:
+class Memory(Value, frozen=True):
     """What was seen, by `signature_digest`; oldest first."""
 
-    seen: Mapping[bytes, Seen] = field(factory=dict)
+    seen: Mapping[bytes, Seen] = msgspec.field(default_factory=dict)
     spent_before: frozenset[bytes] = frozenset()
     """Spent signatures of which nothing else is known any more: the state file was lost, and the pin was not."""
 
@@ -80,7 +80,7 @@ class Memory:
             known = self.seen.get(digest)
             if known is not None and known.spent in (None, "undone") and known.spent != reason:
                 changed[digest] = msgspec.structs.replace(known, spent=reason)
-        return evolve(self, seen={**self.seen, **changed}) if changed else self
+        return replace(self, seen={**self.seen, **changed}) if changed else self
 
     @property
     def spent(self) -> tuple[bytes, ...]:
@@ -108,7 +108,7 @@ class Memory:
         while len(seen) > MAX_REMEMBERED:
             oldest = next((digest for digest, each in seen.items() if not each.by_authority), None)
             del seen[next(iter(seen)) if oldest is None else oldest]
-        return evolve(self, seen=seen)
+        return replace(self, seen=seen)
 
 
 def undone(log: Log) -> frozenset[bytes]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import evolve, frozen
+from msgspec.structs import replace
 
+from mesh_common.values import Value
 from myownmesh.governance.branches import refutes
 from myownmesh.governance.log import common_length
 from myownmesh.governance.quorum import unmet
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
     from myownmesh.protocol.transitions import Transition, Variant
 
 
-@frozen
-class Merge:
+class Merge(Value, frozen=True):
     """What an authority does after a choice, in this order."""
 
     steps: tuple[Transition | Variant, ...] = ()
@@ -76,7 +76,7 @@ def merge_of(winner: Log, left: Log, me: str, rules: Rules) -> Merge:
 def skip(book: Book, merge: Merge) -> Book:
     """Remember what stayed out, so that nobody brings it back."""
     digests = [digest for place in merge.skipped for digest in place.signatures]
-    return evolve(book, memory=book.memory.spend(digests, "skipped"))
+    return replace(book, memory=book.memory.spend(digests, "skipped"))
 
 
 def _changes(standing: Standing, entry: Transition) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import define
+import msgspec
 
 from myownmesh.governance.copies import Copy
 from myownmesh.governance.entries import is_usable_id, shared_signers, target_of
@@ -152,8 +152,7 @@ class Newcomers:
         return found
 
 
-@define(eq=False)
-class Author:
+class Author(msgspec.Struct, eq=False):
     """Who signed entries of one kind, and what this speaker's word for them is worth."""
 
     is_grant: bool

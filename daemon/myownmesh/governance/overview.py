@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from attrs import frozen
-
+from mesh_common.values import Value
 from myownmesh.governance.standing import RANKS
 
 if TYPE_CHECKING:
@@ -21,8 +20,7 @@ MAY: Final[dict[Role, tuple[str, ...]]] = {
 """What a role lets its holder do alone."""
 
 
-@frozen
-class Authority:
+class Authority(Value, frozen=True):
     """A device whose signature decides."""
 
     device: str

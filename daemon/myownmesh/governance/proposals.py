@@ -12,8 +12,9 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from attrs import evolve, field, frozen
+from msgspec.structs import replace
 
+from mesh_common.values import Value
 from myownmesh.governance.signed_bytes import content_digest
 
 if TYPE_CHECKING:
@@ -41,12 +42,11 @@ class Content(msgspec.Struct, frozen=True):
     """Unix seconds."""
 
 
-@frozen
-class Proposals:
+class Proposals(Value, frozen=True):
     """The records, oldest first."""
 
-    records: Mapping[str, Proposal] = field(factory=dict)
-    contents: Mapping[str, Content] = field(factory=dict)
+    records: Mapping[str, Proposal] = msgspec.field(default_factory=dict)
+    contents: Mapping[str, Content] = msgspec.field(default_factory=dict)
 
     def get(self, proposal_id: str) -> Proposal | None:
         return self.records.get(proposal_id)
@@ -73,15 +73,15 @@ class Proposals:
                 return self
             del records[_oldest_of(records, most)]
         records[record.id] = record
-        return evolve(self, records=records, contents=self._with_content(record, digest, now))
+        return replace(self, records=records, contents=self._with_content(record, digest, now))
 
     def changed(self, record: Proposal) -> Proposals:
         """A record of the same id as before, with another signer or denier."""
-        return evolve(self, records={**self.records, record.id: record})
+        return replace(self, records={**self.records, record.id: record})
 
     def without(self, proposal_id: str) -> Proposals:
         """A record that is decided; its id goes on standing for its content."""
-        return evolve(self, records={known: each for known, each in self.records.items() if known != proposal_id})
+        return replace(self, records={known: each for known, each in self.records.items() if known != proposal_id})
 
     def expired(self, now: int) -> tuple[Proposal, ...]:
         """Records that nobody decided in their lifetime."""

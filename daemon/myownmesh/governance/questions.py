@@ -9,8 +9,10 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from attrs import evolve, field, frozen
+import msgspec
+from msgspec.structs import replace
 
+from mesh_common.values import Value
 from myownmesh.governance.log import common_length
 from myownmesh.governance.records import Proposal
 from myownmesh.governance.signed_bytes import founding_digest, signed_bytes
@@ -30,8 +32,7 @@ MAX_DISMISSED: Final = 256
 """Questions that were answered with no; of more the oldest may be asked again."""
 
 
-@frozen
-class Claim:
+class Claim(Value, frozen=True):
     """A log whose founder nobody here has agreed to."""
 
     log: Log
@@ -47,8 +48,7 @@ class Claim:
         return self.place.entry.signers[0]
 
 
-@frozen
-class Replay:
+class Replay(Value, frozen=True):
     """An entry that would undo something and may be old: a grant in the member log, or a spent governance entry."""
 
     entry: Transition
@@ -58,8 +58,7 @@ class Replay:
     """For a governance entry: the log up to it."""
 
 
-@frozen
-class Owed:
+class Owed(Value, frozen=True):
     """A removal that this device would sign by itself, and does not behind an authenticator lock (46, 48)."""
 
     variant: Variant
@@ -67,17 +66,16 @@ class Owed:
     """The old time with which it is signed anew; None: decided now."""
 
 
-@frozen
-class Questions:
+class Questions(Value, frozen=True):
     """Open questions by the id under which they are shown."""
 
-    claims: Mapping[str, Claim] = field(factory=dict)
-    replays: Mapping[str, Replay] = field(factory=dict)
-    rivals: Mapping[str, Log] = field(factory=dict)
+    claims: Mapping[str, Claim] = msgspec.field(default_factory=dict)
+    replays: Mapping[str, Replay] = msgspec.field(default_factory=dict)
+    rivals: Mapping[str, Log] = msgspec.field(default_factory=dict)
     """A branch that would be taken if a person agreed; at most one."""
-    remnants: Mapping[str, int] = field(factory=dict)
+    remnants: Mapping[str, int] = msgspec.field(default_factory=dict)
     """With how many entries this device would go on, which has lost the others (50); at most one."""
-    owed: Mapping[str, Owed] = field(factory=dict)
+    owed: Mapping[str, Owed] = msgspec.field(default_factory=dict)
     dismissed: tuple[str, ...] = ()
     """What was denied and is not shown again, newest last."""
 
@@ -99,7 +97,7 @@ class Questions:
                 return self
             del kept[stranger]
         kept[derived_id(network_id, claim.place.entry, claim.founder)] = claim
-        return evolve(self, claims=kept)
+        return replace(self, claims=kept)
 
     def with_replay(self, network_id: str, replay: Replay) -> Questions:
         """One question for each target and signature; of too many the oldest goes."""
@@ -109,18 +107,18 @@ class Questions:
         kept = {known: each for known, each in self.replays.items() if known != question}
         while len(kept) >= MAX_REPLAYS:
             del kept[next(iter(kept))]
-        return evolve(self, replays={**kept, question: replay})
+        return replace(self, replays={**kept, question: replay})
 
     def with_rival(self, log: Log | None) -> Questions:
         """The branch that would be taken, or none."""
-        return evolve(self, rivals={} if log is None else {f"prop_{log.digest.hex()[:16]}": log})
+        return replace(self, rivals={} if log is None else {f"prop_{log.digest.hex()[:16]}": log})
 
     def with_remnant(self, network_id: str, length: int | None) -> Questions:
         """The entries with which this device would go on, or none."""
         if length is None:
-            return evolve(self, remnants={}) if self.remnants else self
+            return replace(self, remnants={}) if self.remnants else self
         question = f"prop_{sha256(f'remnant|{network_id}|{length}'.encode()).hexdigest()[:16]}"
-        return self if question in self.dismissed else evolve(self, remnants={question: length})
+        return self if question in self.dismissed else replace(self, remnants={question: length})
 
     def owing(self, network_id: str, owed: Owed) -> Questions:
         """One more signature that waits for a person and a code; of too many the oldest goes."""
@@ -131,11 +129,11 @@ class Questions:
         kept = dict(self.owed)
         while len(kept) >= MAX_OWED:
             del kept[next(iter(kept))]
-        return evolve(self, owed={**kept, question: owed})
+        return replace(self, owed={**kept, question: owed})
 
     def without(self, question: str, *, dismiss: bool = False) -> Questions:
         """A question that was answered, or has settled itself."""
-        return evolve(
+        return replace(
             self,
             claims=_without(self.claims, question),
             replays=_without(self.replays, question),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
-from attrs import evolve
+from msgspec.structs import replace
 
 from myownmesh.governance.adoption import CLOCKS_SECONDS, reconsider
 from myownmesh.governance.copies import OUR_WORD, Copy
@@ -101,7 +101,7 @@ def ratify(book: Book, entry: Transition, now: int) -> Book:
     if tier != "governance":
         book = book.with_copies([Copy(entry, OUR_WORD)])
         if is_removal(entry.variant) and target is not None and book.me in entry.signers and book.is_founded:
-            book = evolve(book, pin=book.pin.keeping({target: max(entry.at, book.pin.evicted.get(target, -1))}))
+            book = replace(book, pin=book.pin.keeping({target: max(entry.at, book.pin.evicted.get(target, -1))}))
     if tier != "member":
         book = append(book, entry, now)
     return settled(book)
@@ -118,7 +118,7 @@ def settled(book: Book) -> Book:
     """Without records that are in force by now, or that nothing can bring into force any more."""
     for record in book.proposals.records.values():
         if _is_in_force(book, record):
-            book = evolve(book, proposals=book.proposals.without(record.id))
+            book = replace(book, proposals=book.proposals.without(record.id))
     return book
 
 
@@ -128,7 +128,7 @@ def remember_signatures(book: Book, record: Proposal, signatures: Mapping[str, s
     for signer, digest in _digests_of(book, record, signatures).items():
         by_authority = book.standing.is_authority(signer)
         memory = memory.with_record(digest, signer, record.variant, by_authority=by_authority)
-    return evolve(book, memory=memory)
+    return replace(book, memory=memory)
 
 
 def dropped(book: Book, record: Proposal, reason: Spent) -> Book:
@@ -136,7 +136,7 @@ def dropped(book: Book, record: Proposal, reason: Spent) -> Book:
     signatures = dict(zip(record.signers, record.signatures, strict=True))
     book = remember_signatures(book, record, signatures)
     spent = _digests_of(book, record, signatures).values()
-    return evolve(book, proposals=book.proposals.without(record.id), memory=book.memory.spend(spent, reason))
+    return replace(book, proposals=book.proposals.without(record.id), memory=book.memory.spend(spent, reason))
 
 
 def _digests_of(book: Book, record: Proposal, signatures: Mapping[str, str]) -> dict[str, bytes]:

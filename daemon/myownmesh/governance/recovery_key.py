@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from attrs import evolve
+from msgspec.structs import replace
 
 from myownmesh.governance.authoring import Done, Refused, propose
 from myownmesh.governance.succession import sign_anew
@@ -62,14 +62,14 @@ def decided_by(book: Book, key: str, variant: RoleGrant | Evict, signature: str,
     It travels as an ordinary entry: no frame says that this device proposed it, for it did not.
     """
     check_owner(book, key)
-    done = propose(evolve(book, me=key), variant, signature, "", now)
+    done = propose(replace(book, me=key), variant, signature, "", now)
     pin = msgspec.structs.replace(done.book.pin, signed=book.pin.signed)
-    return Done(evolve(done.book, me=book.me, pin=pin), entry=done.entry)
+    return Done(replace(done.book, me=book.me, pin=pin), entry=done.entry)
 
 
 def signed_anew_by(book: Book, key: str, anew: Anew, signature: str) -> Book:
     """The book with an entry of a lost author that the recovery key signed again, with its old time."""
-    return evolve(sign_anew(evolve(book, me=key), anew, signature), me=book.me)
+    return replace(sign_anew(replace(book, me=key), anew, signature), me=book.me)
 
 
 def _check(seed: bytes) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import evolve
+from msgspec.structs import replace
 
 if TYPE_CHECKING:
     from myownmesh.governance.book import Book
@@ -24,10 +24,10 @@ def offer(book: Book) -> Book:
     if not is_short(book) or not book.is_founded:
         return book
     questions = book.questions.with_remnant(book.network_id, len(book.log))
-    return book if questions == book.questions else evolve(book, questions=questions)
+    return book if questions == book.questions else replace(book, questions=questions)
 
 
 def go_on(book: Book, question: str) -> Book:
     """A person here goes on with what there is: it is all that this device ever had."""
     questions = book.questions.without(question)
-    return evolve(book, lost=0, pin=book.pin.on(book.log), questions=questions)
+    return replace(book, lost=0, pin=book.pin.on(book.log), questions=questions)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Self
 
-from attrs import fields, frozen
+from msgspec.structs import fields
+
+from mesh_common.values import Value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-@frozen
-class Rules:
+class Rules(Value, frozen=True):
     """The compatibility switches of governance; each restores exactly its point. All off is ours."""
 
     adopt_any_genesis: bool = False

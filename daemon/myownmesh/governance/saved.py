@@ -11,8 +11,9 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from attrs import evolve, field, frozen
+from msgspec.structs import replace
 
+from mesh_common.values import Value
 from myownmesh.governance.book import Book
 from myownmesh.governance.branches import MAX_STAYED, Branch, Branches
 from myownmesh.governance.copies import OUR_WORD, Copy, slot_keys
@@ -44,12 +45,11 @@ _SHORT_BYTES: Final = 10
 """Of a digest in the file: enough to tell twenty thousand apart."""
 
 
-@frozen
-class Loaded:
+class Loaded(Value, frozen=True):
     """What the files make."""
 
     book: Book
-    faults: tuple[str, ...] = field(factory=tuple)
+    faults: tuple[str, ...] = ()
     """What was not taken, as sentences: the file is to be set aside before it is written again."""
 
 
@@ -109,10 +109,10 @@ def load_book(
     if log is not None and not known.fits(log, network_id):
         faults.append("the governance log has another founder than the one that is pinned")
         log = None
-    book = evolve(book, memory=_memory(ours, memory))
+    book = replace(book, memory=_memory(ours, memory))
     if log is not None and configured != "silent":
         since = ours.since if len(ours.since) == len(log) else (now,) * len(log)
-        book = evolve(book, lost=book.lost if len(log) < book.lost else 0)
+        book = replace(book, lost=book.lost if len(log) < book.lost else 0)
         branches = Branches(
             (), ours.switches, _from_hex(ours.stayed)[-MAX_STAYED:], frozenset(_from_hex(ours.unmerged))
         )
@@ -130,13 +130,13 @@ def load_book(
         for row in ours.contents
         for digest in _digests([row.digest], 32)
     }
-    questions = evolve(book.questions, dismissed=ours.dismissed[-MAX_DISMISSED:])
+    questions = replace(book.questions, dismissed=ours.dismissed[-MAX_DISMISSED:])
     for owed in ours.owed:
         questions = questions.owing(network_id, Owed(owed.variant, owed.at))
     for record in records:
         contents.setdefault(record.id, Content(b"", record.proposer, now))
     proposals = Proposals({record.id: record for record in records}, contents)
-    book = evolve(book, proposals=proposals, questions=questions, splits=ours.splits, heard=ours.heard)
+    book = replace(book, proposals=proposals, questions=questions, splits=ours.splits, heard=ours.heard)
     return Loaded(book, tuple(faults))
 
 
@@ -225,8 +225,8 @@ def _with_branches(book: Book, rows: Iterable[BranchRow], checks: Checks) -> Sli
         except BadLog:
             continue  # without a branch nobody has more rights; it is heard again
         if len(row.since) == len(log) and book.pin.fits(log, book.network_id):
-            branches = evolve(branches, others=(*branches.others, Branch(log, row.since)))
-    return evolve(book, branches=branches)
+            branches = replace(branches, others=(*branches.others, Branch(log, row.since)))
+    return replace(book, branches=branches)
 
 
 def _with_members(book: Book, entries: Iterable[Transition], words: _Words, checks: Checks) -> Slices[Book]:
@@ -241,7 +241,7 @@ def _with_members(book: Book, entries: Iterable[Transition], words: _Words, chec
             entry = msgspec.structs.replace(entry, variant=UnknownVariant(entry.variant.kind, text))
             court = book.court(0, Draft(book.members))
             judgement = judge(entry, HEARSAY, court, checks, book.aside, on_disk=True)
-            book = evolve(book, aside=judgement.aside)
+            book = replace(book, aside=judgement.aside)
             continue
         if fault_of_form(entry) is not None or not slot_keys(entry, book.standing.known) or not checks.is_good(entry):
             continue
@@ -262,13 +262,12 @@ def _records(book: Book, pending: Iterable[Proposal], checks: Checks) -> Slices[
     return found
 
 
-@frozen
-class _Words:
+class _Words(Value, frozen=True):
     """Who vouched for the copies in the file."""
 
     usual: frozenset[str] = frozenset()
     """For those that are not listed."""
-    listed: Mapping[str, frozenset[str]] = field(factory=dict)
+    listed: Mapping[str, frozenset[str]] = msgspec.field(default_factory=dict)
     """By the beginning of the digest."""
 
     def of(self, entry: Transition) -> frozenset[str]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from attrs import evolve, field, frozen
+import msgspec
+from msgspec.structs import replace
 
+from mesh_common.values import Value
 from myownmesh.governance.records import SplitRecord
 from myownmesh.protocol.transitions import KindChange, RoleGrant, Split, TopologyChange, UnknownVariant
 
@@ -19,14 +21,13 @@ if TYPE_CHECKING:
 RANKS: Final[Mapping[Role, int]] = {"member": 1, "controller": 2, "owner": 3}
 
 
-@frozen
-class Standing:
+class Standing(Value, frozen=True):
     """Who may do what after some entries of a log. The one without entries is `BEFORE`."""
 
     kind: NetworkKind = "open"
-    roles: Mapping[str, Role] = field(factory=dict)
+    roles: Mapping[str, Role] = msgspec.field(default_factory=dict)
     """Bare ids with a role that counts; everybody else is a member or a stranger."""
-    void: Mapping[str, Role] = field(factory=dict)
+    void: Mapping[str, Role] = msgspec.field(default_factory=dict)
     """Roles that were seated while the network was open, and count for nothing."""
     topology: TopologyMode | None = None
     splits: tuple[SplitRecord, ...] = ()
@@ -74,16 +75,16 @@ class Standing:
             case KindChange(to="closed"):
                 return self._seated(entry.signers[0], "owner", kind="closed")
             case KindChange(to=to):
-                return evolve(self, kind=to)
+                return replace(self, kind=to)
             case RoleGrant(target=target, role=role):
                 if void:
-                    return evolve(self, void={**self.void, target: role})
+                    return replace(self, void={**self.void, target: role})
                 return self._seated(target, role, kind=self.kind)
             case TopologyChange(to=mode):
-                return evolve(self, topology=mode)
+                return replace(self, topology=mode)
             case Split(new_network_id=new_id, members=members):
                 record = SplitRecord(new_id, entry.at, entry.signers[0], members)
-                return evolve(self, splits=(*self.splits, record))
+                return replace(self, splits=(*self.splits, record))
             case UnknownVariant():
                 return self
             case _:
@@ -91,11 +92,11 @@ class Standing:
 
     def unseated(self, device: str) -> Standing:
         """What holds when a device has lost its role."""
-        return evolve(self, roles=_without(self.roles, device), void=_without(self.void, device))
+        return replace(self, roles=_without(self.roles, device), void=_without(self.void, device))
 
     def _seated(self, device: str, role: Role, *, kind: NetworkKind) -> Standing:
         known = self.known if role == "member" else self.known | {device}
-        return evolve(
+        return replace(
             self, kind=kind, roles={**self.roles, device: role}, void=_without(self.void, device), known=known
         )
 

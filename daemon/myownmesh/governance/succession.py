@@ -9,8 +9,7 @@ from __future__ import annotations
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from attrs import frozen
-
+from mesh_common.values import Value
 from myownmesh.governance.copies import OUR_WORD, Copy
 from myownmesh.governance.questions import derived_id
 from myownmesh.governance.quorum import unmet
@@ -23,8 +22,7 @@ if TYPE_CHECKING:
     from myownmesh.protocol.transitions import Variant
 
 
-@frozen
-class Anew:
+class Anew(Value, frozen=True):
     """An entry of the member log to be signed by this device."""
 
     variant: RoleGrant | Evict
@@ -36,8 +34,7 @@ class Anew:
         return Transition(self.at, self.variant, (by,), (signature,))
 
 
-@frozen
-class Keep:
+class Keep(Value, frozen=True):
     """Which admits of an authority that goes are signed anew (02 §24.3 no. 47); its removals always are."""
 
     devices: frozenset[str] | None = None

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
-from attrs import frozen
-
+from mesh_common.values import Value
 from myownmesh.governance.copies import Copy
 from myownmesh.governance.entries import is_member_grant
 from myownmesh.governance.member_log import counted
@@ -25,8 +24,7 @@ if TYPE_CHECKING:
 Membership = Literal["present", "removed", "unlisted"]
 
 
-@frozen
-class Verdict:
+class Verdict(Value, frozen=True):
     """What the member log says of a device."""
 
     membership: Membership
@@ -39,8 +37,7 @@ class Verdict:
 UNLISTED: Final = Verdict("unlisted")
 
 
-@frozen
-class Bench:
+class Bench(Value, frozen=True):
     """What verdicts are taken from. Cheap to make and to ask: a verdict looks at one device's entries only."""
 
     members: MemberLog | Draft

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
-from attrs import frozen
-
+from mesh_common.values import Value
 from myownmesh.governance.pending import pending
 from myownmesh.governance.ratifying import decides
 from myownmesh.governance.signed_bytes import content_digest
@@ -35,8 +34,7 @@ MEANS: Final[Mapping[Sort, tuple[str, str]]] = {
 _NOBODY: Final[Mapping[str, str]] = {}
 
 
-@frozen
-class Wait:
+class Wait(Value, frozen=True):
     """One decision that waits."""
 
     record: Proposal

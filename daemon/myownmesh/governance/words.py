@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from attrs import frozen
-
+from mesh_common.values import Value
 from myownmesh.governance.quorum import unmet
 
 if TYPE_CHECKING:
@@ -23,8 +22,7 @@ SAID_SECONDS: Final = 60
 """How long after a proposal or an ack the answers on its link tell when it was."""
 
 
-@frozen
-class Speaker:
+class Speaker(Value, frozen=True):
     """Where entries come from. The one without members is hearsay: a peer that merely passes things on."""
 
     device: str = ""
@@ -68,8 +66,7 @@ def said_now(entry: Transition, speaker: Speaker) -> bool:
     )
 
 
-@frozen
-class Saying:
+class Saying(Value, frozen=True):
     """A proposal or an ack of a device, as far as it tells at what time the entry counts."""
 
     created_at: int

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import trio
-from attrs import asdict
+from msgspec.structs import asdict
 
 from myownmesh.custody import CustodyError
 from myownmesh.governance.rules import Rules

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import trio
-from attrs import evolve
+from msgspec.structs import replace
 
 from mesh_common.values import Value
 from myownmesh.governance import adoption, authoring, hearing, remnant, succession
@@ -236,7 +236,7 @@ class Governing(Keeping):
             await self.sign_anew(succession.Anew(owed.variant, owed.at))  # type: ignore[arg-type]  # a removal
         elif owed is not None:
             outcome = await self.propose_held(owed.variant, code)
-        await self.decide(lambda book, _now: Done(evolve(book, questions=book.questions.without(question))))
+        await self.decide(lambda book, _now: Done(replace(book, questions=book.questions.without(question))))
         return outcome
 
     def _check_clock(self, variant: Variant, *, force: bool) -> None:

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import trio
-from attrs import evolve
+from msgspec.structs import replace
 
 from myownmesh.engine.governor import Governor
 from myownmesh.governance import authoring, succession
@@ -141,11 +141,11 @@ def _owing(book: Book, owed: Iterable[Owed]) -> Book:
     questions = book.questions
     for each in owed:
         questions = questions.owing(book.network_id, each)
-    return book if questions is book.questions else evolve(book, questions=questions)
+    return book if questions is book.questions else replace(book, questions=questions)
 
 
 def _looked_after(book: Book, left: Log) -> Book:
-    return evolve(book, branches=book.branches.looked_after(left))
+    return replace(book, branches=book.branches.looked_after(left))
 
 
 def _appended(step: Transition, book: Book, now: int) -> Done:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from attrs import evolve
+from msgspec.structs import replace
 
 from myownmesh.engine.carrying import TakenIn
 from myownmesh.engine.government import MAX_JOBS_OF_ONE
@@ -106,7 +106,7 @@ def test_an_owner_without_a_network_signs_what_a_file_brings_it() -> None:
 def test_a_proposal_that_a_switch_brings_into_force_acts() -> None:
     bench = closed()
     government = bench.engine.governor
-    government.take(evolve(government.book, rules=Rules(ratify_everything=True)), bench.now)
+    government.take(replace(government.book, rules=Rules(ratify_everything=True)), bench.now)
     found = takes_in(bench, file(pending=(record(Evict(bench.peer_id), OWNER),)))
     assert found.proposals == 0
     assert government.book.is_evicted(bench.peer_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import evolve
+from msgspec.structs import replace
 
 from myownmesh.engine import EngineConfig
 from myownmesh.engine.attendance import WRITTEN_S
@@ -177,7 +177,7 @@ def owner_without_its_log(*back: Transition, missing: int = 2) -> Bench:
     us = bench.us.device_id
     founding = entry(bench.us, KindChange("closed"))
     whole = book_of(us, founding=founding, members=(entry(bench.us, RoleGrant(bench.peer_id, "member")),))
-    book = evolve(whole, lost=missing) if back else Book(NETWORK, us, whole.pin, configured="closed", lost=missing)
+    book = replace(whole, lost=missing) if back else Book(NETWORK, us, whole.pin, configured="closed", lost=missing)
     bench.engine.governor.begin(book, (), bench.now)
     bench.up_to("pending")
     bench.frame(Approve())
@@ -224,7 +224,7 @@ def test_nobody_is_asked_where_nothing_is_left() -> None:
 def test_nobody_is_asked_once_all_are_back() -> None:
     bench = owner_without_its_log(FOUNDING)
     bench.wait(100.0)
-    book = evolve(bench.engine.governor.book, lost=0)
+    book = replace(bench.engine.governor.book, lost=0)
     bench.engine.governor.take(book, bench.now)
     bench.wait(1000.0)
     assert not asked(bench)

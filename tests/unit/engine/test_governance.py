@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from attrs import evolve
+from msgspec.structs import replace
 
 from myownmesh.engine import EngineConfig, EngineError, gossip, slices
 from myownmesh.engine.hearing import ask_for_refused
@@ -257,7 +257,7 @@ def test_a_local_approve_admits_on_a_closed_network_with_its_switch_only(on: boo
     bench = Bench("lower", EngineConfig(auto_approve=True, rules=Rules(closed_local_approve=on)))
     us = bench.us.device_id
     bench.engine.governor.begin(
-        evolve(book_of(us, (), (grant(us),)), rules=Rules(closed_local_approve=on)), (), bench.now
+        replace(book_of(us, (), (grant(us),)), rules=Rules(closed_local_approve=on)), (), bench.now
     )
     bench.up_to("pending" if not on else "active")
     assert bench.status == ("active" if on else "pending_approval")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from attrs import evolve
+from msgspec.structs import replace
 
 from myownmesh.engine import government as module
 from myownmesh.engine.government import MAX_JOBS, MAX_JOBS_OF_ONE, Government, Unanswered
@@ -59,7 +59,7 @@ def test_the_whole_proof_is_sent_once_in_a_while(government: Government) -> None
 def test_another_removal_is_proved_at_once(government: Government) -> None:
     """A device that was put out, let in and put out again within ten seconds heard nothing of the second."""
     assert government.may_prove("a", 100.0, 10.0)
-    government.book = evolve(government.book, pin=government.book.pin.keeping({"a": 7}))
+    government.book = replace(government.book, pin=government.book.pin.keeping({"a": 7}))
     assert government.may_prove("a", 101.0, 10.0)
     assert not government.may_prove("a", 102.0, 10.0)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from attrs import evolve
+from msgspec.structs import replace
 
 from myownmesh.engine import EngineConfig
 from myownmesh.governance.authoring import propose
@@ -264,7 +264,7 @@ def test_who_can_give_its_word_for_a_grant_that_waits_for_one_is_asked_once(
     """This device put somebody out, and hears of the re-admission from a third party: equal counts would end it."""
     bench = linked(role, us="controller", features=features)
     book = told(bench.engine.governor.book, [entry(bench.us, Evict(STRANGER.device_id))])
-    bench.engine.governor.take(evolve(book, pin=book.pin.keeping({STRANGER.device_id: THEN})), bench.now, [])
+    bench.engine.governor.take(replace(book, pin=book.pin.keeping({STRANGER.device_id: THEN})), bench.now, [])
     bench.wait(5.0)
     bench.frames.clear()
     for _ in range(2):

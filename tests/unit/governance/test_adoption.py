@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from myownmesh.governance import adoption as module
 from myownmesh.governance.adoption import (
@@ -345,7 +345,7 @@ def test_half_of_a_losing_tail_is_spent() -> None:
     """24.3 no. 64: the grant without its undoing, which stood on a branch that lost."""
     book = founded(CLOSE, grant(CAROL))
     tail = (grant(BOB, by=CAROL), revoke(BOB, by=CAROL))
-    book = evolve(book, memory=book.memory.with_log(log_of([CLOSE, grant(CAROL), *tail])))
+    book = replace(book, memory=book.memory.with_log(log_of([CLOSE, grant(CAROL), *tail])))
     assert hears(book, CLOSE, grant(CAROL), tail[0]).why == "SPENT"
     assert hears(book, CLOSE, grant(CAROL), *tail).found == "adopted", "with its undoing it changes nothing"
 
@@ -356,7 +356,7 @@ def test_denied_proposals_are_not_appended_after_a_promotion() -> None:
     log = log_of([CLOSE, grant(DAVE), proposed])
     (digest,) = log.places[-1].signatures
     memory = Memory().with_record(digest, DAVE, proposed.variant, by_authority=False).spend([digest], "denied")
-    book = evolve(founded(CLOSE, grant(DAVE)), memory=memory)
+    book = replace(founded(CLOSE, grant(DAVE)), memory=memory)
     assert memory.refused(DAVE) == (proposed.variant,)
     assert hears(book, CLOSE, grant(DAVE), proposed).why == "SPENT"
     with_other = entry(RoleGrant(MALLORY, "owner"), DAVE, ALICE)
@@ -557,7 +557,7 @@ def test_an_old_branch_is_left_by_hash_only_after_a_click() -> None:
 
 def test_the_fifth_switch_of_a_day_waits_for_a_click() -> None:
     book = hears(founded(*TWO), *TWO, grant(MALLORY, by=BOB)).book
-    book = evolve(book, branches=evolve(book.branches, switches=(NOW - 4, NOW - 3, NOW - 2, NOW - 1)))
+    book = replace(book, branches=replace(book.branches, switches=(NOW - 4, NOW - 3, NOW - 2, NOW - 1)))
     assert hears(book, *TWO, revoke(BOB)).found == "asked"
     later = hears(book, *TWO, revoke(BOB), now=NOW + SETTLED_SECONDS)
     assert later.found == "switched"
@@ -623,10 +623,10 @@ def test_devices_without_a_click_agree_or_ask(tails: list[list[Transition]], rng
     for _ in range(2):
         order = logs * 2
         rng.shuffle(order)
-        book = evolve(founded(*BASE), branches=evolve(founded(*BASE).branches, switches=()))
+        book = replace(founded(*BASE), branches=replace(founded(*BASE).branches, switches=()))
         for log in order:
-            book = evolve(hears(book, *log).book, memory=Memory())
-            book = evolve(book, branches=evolve(book.branches, switches=()))
+            book = replace(hears(book, *log).book, memory=Memory())
+            book = replace(book, branches=replace(book.branches, switches=()))
         books.append(book)
     one, other = books
     if (

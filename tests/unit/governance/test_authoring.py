@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from attrs import evolve
+from msgspec.structs import replace
 
 from myownmesh.governance import authoring
 from myownmesh.governance.authoring import (
@@ -144,7 +144,7 @@ def test_a_demoted_device_is_a_member_at_once_if_it_was_let_in() -> None:
     case = EFFECTS["demoted-member"]
     book = founded(entries_of(case["log"])[0])
     for each in entries_of(case["member_log"]):
-        book = evolve(book, members=proposes(book, each.variant, each.at).book.members)
+        book = replace(book, members=proposes(book, each.variant, each.at).book.members)
     for each in entries_of(case["log"])[1:]:
         book = proposes(book, each.variant, each.at).book
     assert book.bench.roles() == case["roles_projected"]
@@ -369,7 +369,7 @@ def test_a_close_or_a_reopening_that_changes_nothing_is_not_signed_either() -> N
     assert reopened.kind == "open"
     records = with_proposal(CAROL, KindChange("open")).proposals
     with pytest.raises(Refused, match="network: fleet-1 is open already"):
-        draft_signature(evolve(reopened, me=BOB, proposals=records), "prop_1")
+        draft_signature(replace(reopened, me=BOB, proposals=records), "prop_1")
 
 
 def test_what_is_signed_is_what_was_shown() -> None:
@@ -440,7 +440,7 @@ def test_mistakes_in_the_order_of_the_reference() -> None:
             operation(founded(), "prop_0")
     denied = with_proposal()
     record = msgspec.structs.replace(denied.proposals.records["prop_1"], deniers=(CAROL, ALICE))
-    denied = evolve(denied, proposals=denied.proposals.changed(record))
+    denied = replace(denied, proposals=denied.proposals.changed(record))
     with pytest.raises(Refused, match="proposal has been denied"):
         draft_signature(denied, "prop_1")
     with pytest.raises(Refused, match="already denied"):
@@ -450,7 +450,7 @@ def test_mistakes_in_the_order_of_the_reference() -> None:
 def test_an_opinion_keeps_no_authority_from_signing() -> None:
     book = with_proposal()
     record = msgspec.structs.replace(book.proposals.records["prop_1"], deniers=(MALLORY,))
-    assert draft_signature(evolve(book, proposals=book.proposals.changed(record)), "prop_1").effective
+    assert draft_signature(replace(book, proposals=book.proposals.changed(record)), "prop_1").effective
 
 
 def test_records_expire_after_thirty_days() -> None:

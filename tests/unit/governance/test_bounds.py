@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from attrs import evolve
+from msgspec.structs import replace
 
 from myownmesh.engine import government
 from myownmesh.governance import (
@@ -289,7 +289,7 @@ def filled(nbytes: int) -> Book:
     book = book_of(BASE, ALICE)
     pairs = (nbytes - book.log.nbytes) // (sum(len(entries.entry_key(each)) + 1 for each in filler)) + 1
     full = book.log.extended(filler * pairs, NETWORK, book.rules)
-    book = evolve(book, branch=book.branch.with_log(full, NOW))
+    book = replace(book, branch=book.branch.with_log(full, NOW))
     assert book.log.nbytes >= nbytes
     return book
 

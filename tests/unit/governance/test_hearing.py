@@ -6,7 +6,7 @@ from random import Random
 
 import msgspec
 import pytest
-from attrs import evolve
+from msgspec.structs import replace
 
 from myownmesh.governance import hearing as module
 from myownmesh.governance import questions as questions_module
@@ -157,7 +157,7 @@ def test_a_grant_that_may_be_old_is_shown_and_a_person_decides() -> None:
 
 
 def test_a_person_lifts_a_kept_removal() -> None:
-    book = evolve(questioned(), pin=questioned().pin.keeping({DAVE: 25, ERIN: 3}))
+    book = replace(questioned(), pin=questioned().pin.keeping({DAVE: 25, ERIN: 3}))
     (question,) = book.questions.replays
     accepted = accept_grant(book, question, CHECKS, NOW).book
     assert accepted.role(DAVE) == "member"
@@ -255,10 +255,10 @@ def test_a_longer_log_of_one_s_own_branch_can_lose_against_a_known_one() -> None
     tail = entry(RoleGrant(DAVE, "controller"), ALICE)
     book = hear_log(founded(two), log_of([*BASE, two, tail]), HEARSAY, NOW).book
     rival = log_of([*BASE, two, entry(RoleRevoke(BOB), ALICE)])
-    book = evolve(book, branches=Branches().with_log(book.branch, rival, NOW).staying(rival))
+    book = replace(book, branches=Branches().with_log(book.branch, rival, NOW).staying(rival))
     grown = hear_log(book, log_of([*BASE, two, tail, entry(RoleGrant(MALLORY, "owner"), BOB)]), HEARSAY, NOW)
     assert (grown.found, grown.book.standing.role(MALLORY)) == ("adopted", "owner"), "a person here stayed"
-    free = evolve(book, branches=evolve(book.branches, stayed=()))
+    free = replace(book, branches=replace(book.branches, stayed=()))
     switched = hear_log(free, log_of([*BASE, two, tail, entry(RoleGrant(MALLORY, "owner"), BOB)]), HEARSAY, NOW)
     assert (switched.found, switched.book.log) == ("switched", rival)
     assert ratify(switched.book, entry(RoleGrant(ERIN, "controller"), ALICE), NOW).standing.role(ERIN) == "controller"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from attrs import evolve
+from msgspec.structs import replace
 
 from myownmesh.governance import intake as module
 from myownmesh.governance import proposals as proposals_module
@@ -78,7 +78,7 @@ def with_records(book: Book, records: Iterable[Proposal]) -> Book:
     for record in records:
         digest = content_digest(NETWORK, record.variant).encode()
         proposals = book.proposals.with_record(record, digest, NOW, by_authority=False)
-        book = evolve(book, proposals=proposals)
+        book = replace(book, proposals=proposals)
     return book
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from myownmesh.governance.adoption import hear_log, switch
 from myownmesh.governance.book import Book
@@ -106,7 +106,7 @@ def test_what_a_person_decided_against_does_not_come_back_by_the_merge() -> None
 def test_a_branch_that_is_left_by_a_click_is_merged_as_well() -> None:
     left, chosen = log_of([*BASE, grant(DAVE, "controller", BOB)]), log_of([*BASE, grant(ERIN, "controller")])
     book = book_of(left.entries, ALICE)
-    book = evolve(
+    book = replace(
         book,
         branches=book.branches.with_log(book.branch, chosen, 1),
         questions=book.questions.with_rival(chosen),

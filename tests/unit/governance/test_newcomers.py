@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from myownmesh.governance.hearing import hear_entries
 from myownmesh.governance.judging import Aside, judge
@@ -63,7 +63,7 @@ def one_by_one(book: Book, entries: Sequence[Transition], speaker: Speaker) -> t
     for each in entries:
         found.append(judge(each, speaker, court, Checks(NETWORK), aside))
         aside = found[-1].aside
-    return evolve(book, members=draft.done(), aside=aside), found
+    return replace(book, members=draft.done(), aside=aside), found
 
 
 @settings(max_examples=examples(200))
@@ -73,7 +73,7 @@ def one_by_one(book: Book, entries: Sequence[Transition], speaker: Speaker) -> t
     kept=st.sampled_from([{}, {DAVE: 7}]),
 )
 def test_both_ways_say_the_same(entries: list[Transition], speaker: Speaker, kept: dict[str, int]) -> None:
-    book = evolve(BOOK, pin=BOOK.pin.keeping(kept))
+    book = replace(BOOK, pin=BOOK.pin.keeping(kept))
     slow, judgements = one_by_one(book, entries, speaker)
     quick = hear_entries(book, entries, speaker, Checks(NETWORK), NOW, max_checks=100)
     assert [judgement for _, judgement in quick.judged] == judgements
@@ -113,7 +113,7 @@ def test_what_is_plain(each: Transition, found: bool | None) -> None:
 
 def test_nothing_is_plain_where_something_is_known_or_waits() -> None:
     each = entry(RoleGrant(DAVE, "member"), ALICE)
-    assert plain([each], evolve(BOOK, pin=BOOK.pin.keeping({DAVE: 3}))) == [None]
+    assert plain([each], replace(BOOK, pin=BOOK.pin.keeping({DAVE: 3}))) == [None]
     assert plain([each], hear_entries(BOOK, [each], HEARSAY, Checks(NETWORK), NOW, max_checks=1).book) == [None]
     waits = hear_entries(BOOK, [entry(Evict(DAVE), MALLORY)], HEARSAY, Checks(NETWORK), NOW, max_checks=1).book
     assert plain([each], aside=waits.aside) == []

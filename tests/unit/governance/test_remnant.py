@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from attrs import evolve
+from msgspec.structs import replace
 
 from myownmesh.governance.adoption import hear_log
 from myownmesh.governance.authoring import Refused, draft
@@ -61,7 +61,7 @@ def test_what_comes_back_makes_it_another_question_and_a_no_lasts() -> None:
     assert not book.questions.remnants
     [second] = offer(book).questions.remnants
     assert first != second
-    said_no = evolve(book, questions=offer(book).questions.without(second, dismiss=True))
+    said_no = replace(book, questions=offer(book).questions.without(second, dismiss=True))
     assert offer(said_no) is said_no
 
 
@@ -72,7 +72,7 @@ def owing(book: Book, *each: Owed) -> Book:
     questions = book.questions
     for one in each:
         questions = questions.owing(NETWORK, one)
-    return evolve(book, questions=questions)
+    return replace(book, questions=questions)
 
 
 def with_kept_removal() -> Book:
@@ -108,7 +108,7 @@ def test_a_decision_that_is_owed_waits_while_it_would_take_somebody_down() -> No
 def test_a_no_lasts_and_of_too_many_the_oldest_goes() -> None:
     book = owing(book_of(BASE, ALICE), Owed(RoleRevoke(CAROL)))
     [question] = book.questions.owed
-    no = evolve(book, questions=book.questions.without(question, dismiss=True))
+    no = replace(book, questions=book.questions.without(question, dismiss=True))
     assert not owing(no, Owed(RoleRevoke(CAROL))).questions.owed
     full = owing(book_of(BASE, ALICE), *(Owed(Evict(ERIN), at) for at in range(MAX_OWED + 1)))
     assert [each.at for each in full.questions.owed.values()] == list(range(1, MAX_OWED + 1))

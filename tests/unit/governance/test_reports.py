@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from attrs import asdict, evolve
+from attrs import evolve
+from msgspec.structs import asdict, replace
 
 from myownmesh.governance import checkup
 from myownmesh.governance.adoption import hear_log
@@ -227,7 +228,7 @@ def test_a_founder_got_what_it_signed_before_it_was_an_authority() -> None:
     place, *_ = book.log.places
     memory = Memory().with_record(place.signatures[0], ALICE, place.entry.variant, by_authority=False)
     assert memory.with_log(book.log).refused(ALICE) == (place.entry.variant,), "remembered as a stranger's record"
-    assert [each.refused for each in authorities(evolve(book, memory=memory.with_log(book.log)))] == [(), ()]
+    assert [each.refused for each in authorities(replace(book, memory=memory.with_log(book.log)))] == [(), ()]
 
 
 def test_owners_stand_before_controllers_each_with_what_was_refused_it() -> None:
@@ -275,7 +276,7 @@ def test_a_device_that_was_put_out_says_by_whom() -> None:
     book = hears(founded(TWO_OWNERS), entry(Evict(FRANK), ALICE))
     [finding] = findings(book, NOTHING, CALLED)
     assert (finding.code, CALLED(ALICE) in finding.text) == ("put_out", True)
-    kept = evolve(founded(TWO_OWNERS), pin=Pin(NETWORK).keeping({FRANK: 9}))
+    kept = replace(founded(TWO_OWNERS), pin=Pin(NETWORK).keeping({FRANK: 9}))
     [finding, *_] = findings(kept, NOTHING, CALLED)
     assert (finding.code, "an authority that is gone" in finding.text) == ("put_out", True)
 
@@ -284,7 +285,7 @@ def test_the_number_of_owners_is_told() -> None:
     assert codes(founded()) == ["single_owner"]
     alone = founded()
     unseated = evolve(alone.log, standing=alone.standing.unseated(ALICE))
-    assert codes(evolve(alone, branch=evolve(alone.branch, log=unseated))) == ["ownerless"]
+    assert codes(replace(alone, branch=replace(alone.branch, log=unseated))) == ["ownerless"]
 
 
 def test_a_fork_is_told() -> None:
@@ -319,10 +320,10 @@ def test_what_lies_around_the_book_is_told() -> None:
 
 def test_switches_that_are_on_are_named() -> None:
     for name in asdict(Rules()):
-        book = evolve(founded(TWO_OWNERS), rules=Rules(**{name: True}))
+        book = replace(founded(TWO_OWNERS), rules=Rules(**{name: True}))
         [finding] = findings(book, NOTHING, CALLED)
         assert (finding.code, f"`{name}` is on" in finding.text, name in finding.help) == ("switches", True, True)
-    assert codes(evolve(founded(TWO_OWNERS), rules=Rules(True, True))) == ["switches"] * 2
+    assert codes(replace(founded(TWO_OWNERS), rules=Rules(True, True))) == ["switches"] * 2
 
 
 @pytest.mark.parametrize("owners_at", [10**6, 1])
@@ -338,7 +339,7 @@ def test_a_member_log_that_is_full_is_told(monkeypatch: pytest.MonkeyPatch) -> N
     book = hears(founded(TWO_OWNERS), entry(RoleGrant(DAVE, "member"), ALICE))
     monkeypatch.setattr(checkup, "MAX_COPIES", 1)
     for left_out in (0, 7):
-        full = evolve(book, members=evolve(book.members, left_out=left_out))
+        full = replace(book, members=evolve(book.members, left_out=left_out))
         [finding] = findings(full, NOTHING, CALLED)
         assert (finding.code, "counts as put out" in finding.text) == ("member_log_full", left_out > 0)
 
@@ -368,7 +369,7 @@ def test_a_printed_key_has_no_device_that_could_be_unreachable() -> None:
     printed = entry(RoleGrant(BOB, "owner"), ALICE)
     book = founded(printed, me=CAROL)
     assert outlook(book, Evict(DAVE), []).unreachable == (ALICE,), "whoever founds is a device, heard or not"
-    assert outlook(evolve(book, heard={BOB: NOW}), Evict(DAVE), []).unreachable == tuple(sorted([ALICE, BOB]))
+    assert outlook(replace(book, heard={BOB: NOW}), Evict(DAVE), []).unreachable == tuple(sorted([ALICE, BOB]))
     let_in = hears(book, entry(RoleGrant(BOB, "member"), ALICE, at=10))
     assert outlook(let_in, Evict(DAVE), []).unreachable == tuple(sorted([ALICE, BOB]))
 
@@ -406,7 +407,7 @@ def test_whom_an_author_let_in_falls_or_is_signed_in_anew_as_a_person_says() -> 
     assert anew(Keep(frozenset())) == ()
     assert anew(Keep(frozenset({ERIN}))) == (ERIN,)
     assert anew(Keep(before=20)) == (DAVE,)
-    by_member = outlook(evolve(book, me=FRANK), Evict(CAROL), [])
+    by_member = outlook(replace(book, me=FRANK), Evict(CAROL), [])
     assert (set(by_member.falling_admits), by_member.signed_anew) == ({DAVE, ERIN}, ())
 
 
@@ -427,7 +428,7 @@ def test_a_founding_names_what_it_finds() -> None:
     book = Book(NETWORK, ALICE, branch=Branch(opened, (NOW,)))
     founding = outlook(book, KindChange("closed"), [], rostered=[ALICE, DAVE]).founding
     assert founding == Founding(unsigned=(DAVE,), planted=(MALLORY,), is_guessable=True, signed_before=False)
-    signed = evolve(book, pin=msgspec.structs.replace(book.pin, signed=True))
+    signed = replace(book, pin=msgspec.structs.replace(book.pin, signed=True))
     found = outlook(signed, KindChange("closed"), []).founding
     assert found is not None
     assert found.signed_before
@@ -462,7 +463,7 @@ def test_a_proposal_says_who_wants_what_and_who_can_decide_it() -> None:
     [each] = waits(book, CALLED)
     assert (each.decides, each.mine) == ((ALICE,), False)
     assert each.digest == content_digest(NETWORK, wish.variant)
-    assert [each.mine for each in waits(evolve(book, me=CAROL), CALLED)] == [True]
+    assert [each.mine for each in waits(replace(book, me=CAROL), CALLED)] == [True]
 
 
 def test_every_question_says_what_its_answers_do() -> None:
@@ -503,7 +504,7 @@ def test_what_has_lost_its_author_and_what_a_lock_holds_back_is_told() -> None:
     book = hears(book_of(after, ALICE, NOW), entry(RoleGrant(DAVE, "member"), ALICE, at=1))
     book = hears(book, entry(Evict(DAVE), CAROL, at=4))
     assert [sort for sort, _ in waiting(book)] == ["fallen"]
-    owing = evolve(founded(me=ALICE), questions=Questions().owing(NETWORK, Owed(RoleRevoke(CAROL))))
+    owing = replace(founded(me=ALICE), questions=Questions().owing(NETWORK, Owed(RoleRevoke(CAROL))))
     assert waiting(owing) == [
         ("owed", f"this device would sign by itself, but for the lock: takes the role of {CALLED(CAROL)} away")
     ]

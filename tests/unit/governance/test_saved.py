@@ -9,6 +9,7 @@ import pytest
 from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from myownmesh.governance import saved as module
 from myownmesh.governance.adoption import hear_log
@@ -96,16 +97,16 @@ def full_book() -> Book:
         frame = NetworkStatePropose(proposal_id, variant, ERIN, NOW, sign(ERIN, variant))
         book = hear_propose(book, frame, ERIN, CHECKS, NOW).book
     record = book.proposals.records["prop_2"]
-    spent = withdraw(evolve(book, me=ERIN), record.id, "?", NOW).book
+    spent = withdraw(replace(book, me=ERIN), record.id, "?", NOW).book
     questions = spent.questions.owing(NETWORK, Owed(Evict(ERIN), 5)).owing(NETWORK, Owed(RoleRevoke(BOB)))
     pin = book.pin.keeping({ERIN: 5}).refusing(MALLORY)
-    branches = evolve(spent.branches, unmerged=frozenset({spent.branches.logs[0].digest}))
-    return evolve(spent, me=FRANK, pin=pin, questions=questions, branches=branches, heard={ALICE: 7})
+    branches = replace(spent.branches, unmerged=frozenset({spent.branches.logs[0].digest}))
+    return replace(spent, me=FRANK, pin=pin, questions=questions, branches=branches, heard={ALICE: 7})
 
 
 def without_questions(book: Book) -> Book:
     """Questions are asked anew: whatever gave rise to them is heard again. What is owed nobody says again."""
-    return evolve(book, questions=Questions(owed=book.questions.owed, dismissed=book.questions.dismissed))
+    return replace(book, questions=Questions(owed=book.questions.owed, dismissed=book.questions.dismissed))
 
 
 # ── round trips ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -116,14 +117,14 @@ def test_a_book_comes_back_as_it_was() -> None:
     state, pin = saved(book)
     loaded = load_again(state, pin)
     assert not loaded.faults
-    assert without_questions(loaded.book) == evolve(without_questions(book), pin=pin)
+    assert without_questions(loaded.book) == replace(without_questions(book), pin=pin)
     assert msgspec.structs.replace(pin, spent=()) == book.pin
     assert b"".join(write_state(state_of(loaded.book))) == b"".join(write_state(state_of(book)))
 
 
 def test_that_a_removal_had_no_room_is_known_after_a_restart_and_without_the_state() -> None:
     book = hears(founded(), entry(ADMIT, ALICE, at=10))
-    book = evolve(book, members=evolve(book.members, left_out=20))
+    book = replace(book, members=evolve(book.members, left_out=20))
     for state in (saved(book)[0], None):
         again = load_again(state, saved(book)[1]).book
         assert again.members.left_out == 20

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from myownmesh.governance import sync as module
 from myownmesh.governance.adoption import hear_log
@@ -80,7 +80,7 @@ def with_many(book: Book, count: int, words: frozenset[str] = frozenset({FOR_GOO
         )
         for n in range(count)
     )
-    return evolve(
+    return replace(
         book, members=book.members.with_copies((Copy(each, words) for each in admits), book.standing, book.me)
     )
 
@@ -252,7 +252,7 @@ def test_a_device_that_waits_for_a_word_says_so_by_its_digests(
     ]
     again = marked_once(ADMIT, 30)
     carol = hears(hears(founded(CAROL), readmitted, OURSELVES), [again])
-    carol = evolve(carol, pin=carol.pin.keeping({DAVE: 20}))
+    carol = replace(carol, pin=carol.pin.keeping({DAVE: 20}))
     alice = hears(hears(founded(ALICE), readmitted), [again], OURSELVES)
     assert carol.members.digests() == alice.members.digests()
     assert carol.is_evicted(DAVE)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 import trio
-from attrs import evolve
+from msgspec.structs import replace
 
 from myownmesh.governance.hearing import hear_entries
 from myownmesh.governance.signatures import Checks
@@ -95,7 +95,7 @@ async def test_nothing_signs_by_itself_behind_a_lock(desk: Desk, monkeypatch: py
     def put_out(**removals: int) -> None:
         """What counts here although nobody signed it who still has a seat."""
         pin = desk.book.pin.keeping(removals)
-        desk.node.switch.govern(lambda governor, now: governor.take(evolve(desk.book, pin=pin), now))
+        desk.node.switch.govern(lambda governor, now: governor.take(replace(desk.book, pin=pin), now))
 
     tending = Tending(desk.governing, desk.node.switch, is_locked=desk.lock.is_on, rng=desk.node.rng)
     async with trio.open_nursery() as nursery:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 import trio
-from attrs import evolve
+from msgspec.structs import replace
 
 from myownmesh.governance.adoption import hear_log
 from myownmesh.governance.hearing import hear_entries
@@ -72,7 +72,7 @@ async def test_a_removal_that_would_be_signed_anew_waits_behind_the_lock(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(tending.run)
         await trio.sleep(0.05)
-        hold(desk, lambda book: evolve(book, pin=book.pin.keeping({OTHER: 70})))
+        hold(desk, lambda book: replace(book, pin=book.pin.keeping({OTHER: 70})))
         await until(lambda: bool(pending(desk.book)))
         nursery.cancel_scope.cancel()
     [record] = pending(desk.book)
@@ -141,7 +141,7 @@ async def test_who_signs_nothing_leaves_a_left_branch_to_others(desk: Desk, monk
 async def test_no_to_what_is_owed_lasts(desk: Desk) -> None:
     await desk.governing.propose(KindChange("closed"), None)
     await desk.governing.propose(RoleGrant(OTHER, "controller"), None)
-    hold(desk, lambda book: evolve(book, questions=book.questions.owing(NETWORK, Owed(RoleRevoke(OTHER)))))
+    hold(desk, lambda book: replace(book, questions=book.questions.owing(NETWORK, Owed(RoleRevoke(OTHER)))))
     [record] = pending(desk.book)
     await desk.governing.deny(record.id)
     assert pending(desk.book) == ()
@@ -151,7 +151,7 @@ async def test_no_to_what_is_owed_lasts(desk: Desk) -> None:
 async def test_a_decision_that_is_owed_is_a_decision_like_any_other(desk: Desk) -> None:
     await desk.governing.propose(KindChange("closed"), None)
     await desk.governing.propose(RoleGrant(OTHER, "controller"), None)
-    hold(desk, lambda book: evolve(book, questions=book.questions.owing(NETWORK, Owed(RoleRevoke(OTHER)))))
+    hold(desk, lambda book: replace(book, questions=book.questions.owing(NETWORK, Owed(RoleRevoke(OTHER)))))
     [record] = pending(desk.book)
     assert (await desk.governing.sign(record.id, None)).effective
     assert desk.book.standing.role(OTHER) == "member"
@@ -160,7 +160,7 @@ async def test_a_decision_that_is_owed_is_a_decision_like_any_other(desk: Desk) 
 
 async def test_a_person_goes_on_with_what_is_left(desk: Desk) -> None:
     await desk.governing.propose(KindChange("closed"), None)
-    hold(desk, lambda book: offer(evolve(book, lost=3)))
+    hold(desk, lambda book: offer(replace(book, lost=3)))
     [record] = pending(desk.book)
     with pytest.raises(MeshError, match="1 of 3 entries are back"):
         await desk.governing.propose(RoleGrant(OTHER, "member"), None)
