@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
@@ -23,8 +24,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from mesh_bundler.errors import Notice
     from mesh_bundler.progress import Progress
     from myownmesh.updates.offers import Offer
+
+log = logging.getLogger(__name__)
 
 AGENT = "myownmesh-self-update"
 _TOKENS = ("MYOWNMESH_GITHUB_TOKEN", "GH_TOKEN", "GITHUB_TOKEN")
@@ -45,7 +49,7 @@ def fetcher(feed_url: str, environ: Mapping[str, str], on_progress: Callable[[Pr
         base = feed_url.rpartition("/")[0] if _is_elsewhere(feed_url) else None
         feed = Feed(base=base).checked()
         token = next((text for name in _TOKENS if (text := environ.get(name, "").strip())), None)
-        client = Client(feed, token=token if base is None else None, agent=AGENT)
+        client = Client(feed, token=token if base is None else None, agent=AGENT, on_notice=_tell)
         fetching = Fetcher(client, on_progress)
         try:
             yield fetching
@@ -53,6 +57,10 @@ def fetcher(feed_url: str, environ: Mapping[str, str], on_progress: Callable[[Pr
             fetching.close()
     except Refused as refusal:
         raise UpdateError(f"{refusal.message} {refusal.hint}".strip()) from refusal
+
+
+def _tell(notice: Notice) -> None:
+    log.log(logging.WARNING if notice.level == "warning" else logging.DEBUG, "%s", notice.text)
 
 
 def _is_elsewhere(feed_url: str) -> bool:

@@ -138,6 +138,7 @@ class Updater:
         except (Unfit, Refused) as error:  # an archive that breaks a rule, too, is the same the next time
             state = self.state().with_quarantined(version, str(error), time.time())
             self._place.write(state)
+            self._place.sweep(keep=None)  # it is never asked for again, and as large as the program
             raise
 
     def _alone(self) -> FileLock:
