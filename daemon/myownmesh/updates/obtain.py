@@ -46,7 +46,7 @@ class Obtained(NamedTuple):
 def fetcher(feed_url: str, environ: Mapping[str, str], on_progress: Callable[[Progress], None]) -> Iterator[Fetcher]:
     """For one feed and what it names at its own host. Raises `UpdateError` in the words of what was refused."""
     try:
-        base = feed_url.rpartition("/")[0] if _is_elsewhere(feed_url) else None
+        base = feed_url.rpartition("/")[0] if is_elsewhere(feed_url) else None
         feed = Feed(base=base).checked()
         token = next((text for name in _TOKENS if (text := environ.get(name, "").strip())), None)
         client = Client(feed, token=token if base is None else None, agent=AGENT, on_notice=_tell)
@@ -63,7 +63,8 @@ def _tell(notice: Notice) -> None:
     log.log(logging.WARNING if notice.level == "warning" else logging.DEBUG, "%s", notice.text)
 
 
-def _is_elsewhere(feed_url: str) -> bool:
+def is_elsewhere(feed_url: str) -> bool:
+    """Whether a feed is at a host of its own, where no token of anybody is sent."""
     return not feed_url.startswith(("https://api.github.com/", "https://github.com/"))
 
 

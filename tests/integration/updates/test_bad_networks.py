@@ -176,7 +176,7 @@ def test_a_token_that_expired_is_left_out(
     device: Device, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """F22: with a warning. Here the release host takes the place of the one that tokens are for."""
-    monkeypatch.setattr(obtain, "_is_elsewhere", lambda _url: False)
+    monkeypatch.setattr(obtain, "is_elsewhere", lambda _url: False)
     monkeypatch.setattr(obtain, "Feed", lambda base: Feed(base=base, api=f"http://127.0.0.1:{device.server.port}"))
     said = device.server.scripts["latest"][0]
     assert said is not None
