@@ -48,11 +48,27 @@ class Allocation:
     """None: as much as it likes."""
     down: Allowance | None
     answer: bytes = b""
+    counted: int = 0
+    """Of what it holds, in the server's sum (`grants`)."""
     _permissions: dict[str, float] = field(factory=dict)
     channels: dict[int, Channel] = field(factory=dict)
     """By number."""
     bound: dict[Address, Channel] = field(factory=dict)
     """The same by address."""
+
+    @property
+    def held(self) -> int:
+        """Permissions and channels, those that have lapsed and were not dropped yet as well."""
+        return len(self._permissions) + len(self.channels)
+
+    def missing(self, ips: set[str]) -> int:
+        """How many of these have no permission here."""
+        return len(ips - self._permissions.keys())
+
+    def drop_lapsed(self, now: float) -> None:
+        """Forget the permissions and channels whose time is over."""
+        self._permissions = {ip: until for ip, until in self._permissions.items() if until > now}
+        self._drop_ended_channels(now)
 
     def permit(self, ip: str, now: float) -> None:
         self._permissions[ip] = now + PERMISSION_S

@@ -26,6 +26,11 @@ class Limits(Struct, frozen=True):
     per_address: int = 512
     permissions: int = 128
     """Of one allocation; channels as well. A client needs one for each address that a peer may have."""
+    grants: int = 65_536
+    """Permissions and channels of all allocations together, about 15 MB; a link has some ten."""
+    grants_per_user: int = 16_384
+    """The same share that a user may have of the allocations."""
+    grants_per_address: int = 8_192
     answers_per_prefix_s: float = 50
     """Answers to strangers of one /24 or /56, where a forged source may be the victim: about 4 KB/s."""
     answers_per_prefix_burst: float = 500

@@ -166,10 +166,14 @@ class Requests:
         if not addresses:
             raise Refused(BAD_REQUEST)
         ips = {self._judged(address)[0] for address in addresses}
+        grants = self._table.grants
         if not allocation.has_room_for(ips, self._limits.permissions, now):
+            raise Refused(OVER_QUOTA)
+        if not grants.has_room_for(allocation, allocation.missing(ips)):
             raise Refused(OVER_QUOTA)
         for ip in ips:
             allocation.permit(ip, now)
+        grants.settle(allocation, allocation.held)
         return _success(message, user)
 
     def _channel_bind(self, client: Client, message: Message, user: User, now: float) -> bytes:
@@ -183,9 +187,14 @@ class Requests:
             raise Refused(BAD_REQUEST)
         if address[0] == self._settings.public_ip and not self._table.is_live(address[1], now):
             raise Refused(FORBIDDEN)
-        most = self._limits.permissions
-        if not allocation.has_room_for({address[0]}, most, now) or not allocation.bind(number, address, most, now):
+        most, grants, ips = self._limits.permissions, self._table.grants, {address[0]}
+        if not allocation.has_room_for(ips, most, now):
             raise Refused(OVER_QUOTA)
+        if not grants.has_room_for(allocation, allocation.missing(ips) + (number not in allocation.channels)):
+            raise Refused(OVER_QUOTA)
+        if not allocation.bind(number, address, most, now):
+            raise Refused(OVER_QUOTA)
+        grants.settle(allocation, allocation.held)
         return _success(message, user)
 
     def _own_allocation(self, client: Client, user: User, now: float) -> Allocation:

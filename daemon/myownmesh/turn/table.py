@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from msgspec import Struct
 
 from mesh_common.addresses import is_loopback
 from myownmesh.turn.allocation import Allocation, Allowance
 from myownmesh.turn.binding import address_of
+from myownmesh.turn.grants import Grants
 from myownmesh.turn.rationing import household_of
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
+
+LOOKS: Final = 16
+"""An allocation is looked through for what has lapsed at every sixteenth sweep or so, each at another."""
 
 
 class Ports(Protocol):
@@ -62,6 +66,7 @@ class Table:
         self.by_port: dict[int, Allocation] = {}
         self._by_account: Counter[Account] = Counter()
         self._by_household: Counter[object] = Counter()
+        self.grants = Grants(limits)
 
     def of(self, client: Client, now: float) -> Allocation | None:
         """The allocation of a client while it lasts."""
@@ -112,6 +117,7 @@ class Table:
         del self.by_client[allocation.client], self.by_port[allocation.port]
         _count_down(self._by_account, allocation.user.account)
         _count_down(self._by_household, allocation.household)
+        self.grants.settle(allocation, 0)
         self._ports.close(allocation.port)
 
     def end_all_of(self, accounts: Collection[Account]) -> None:
@@ -120,9 +126,13 @@ class Table:
             self.end(allocation)
 
     def sweep(self, now: float) -> None:
-        """End those whose time is over."""
+        """End those whose time is over, and forget what has lapsed of some others."""
         for allocation in [each for each in self.by_client.values() if each.until <= now]:
             self.end(allocation)
+        for allocation in self.by_client.values():
+            if allocation.counted and (allocation.port + int(now)) % LOOKS == 0:
+                allocation.drop_lapsed(now)
+                self.grants.settle(allocation, allocation.held)
 
 
 def _count_down(counts: Counter[T], key: T) -> None:

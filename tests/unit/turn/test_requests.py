@@ -10,6 +10,7 @@ from myownmesh.turn import limits, stun
 from myownmesh.turn.credentials import NONCE_S
 from myownmesh.turn.limits import Limits
 from myownmesh.turn.requests import granted_lifetime
+from myownmesh.turn.table import LOOKS
 from support import vectors
 from unit.turn.bench import PEER, PUBLIC_IP, UDP, Client, Ports, Stage, code, output, peer
 
@@ -352,10 +353,42 @@ def test_permissions_and_channels_of_one_allocation_are_bounded() -> None:
     client.allocates()
     assert [client.permits(f"198.51.100.{host}") for host in range(1, 5)] == [None, None, None, 486]
     assert client.permits("198.51.100.1", "198.51.100.4") == 486
+    assert client.binds(0x4000, "198.51.100.4") == 486, "a channel brings its permission"
     assert [client.binds(0x4000 + n, "198.51.100.1", n + 1) for n in range(4)] == [None, None, None, 486]
     assert client.binds(0x4000, "198.51.100.1", 1) is None, "what is bound is renewed"
     stage.mono += 301
     assert client.permits("198.51.100.4") is None, "permissions that are over make room"
+
+
+def test_permissions_and_channels_of_all_are_bounded() -> None:
+    """Of everybody, of one user and of one address; what one holds it may renew, and what lapses makes room."""
+    bounds = {"grants": 6, "grants_per_user": 4, "grants_per_address": 3}
+    stage = Stage(Limits(**bounds))
+    one, two = stage.client("192.0.2.1"), stage.client("192.0.2.2")
+    other, last = stage.client("192.0.2.3", username="alice"), stage.client("192.0.2.4", username="alice")
+    for each in (one, two, other, last):
+        each.allocates()
+    assert one.permits("198.51.100.1", "198.51.100.2") is None
+    assert one.binds(0x4000, "198.51.100.3") == 486, "a channel and its permission are two, and this address has three"
+    assert one.binds(0x4000, "198.51.100.1") is None
+    assert [two.permits("198.51.100.1"), two.permits("198.51.100.2")] == [None, 486], "this user has four"
+    assert [other.permits("198.51.100.1", "198.51.100.2"), last.permits("198.51.100.1")] == [None, 486], "all have six"
+    assert one.permits("198.51.100.1", "198.51.100.2") is None
+    assert one.binds(0x4000, "198.51.100.1") is None
+    assert other.refreshes(0) is None
+    assert last.permits("198.51.100.1") is None, "an end makes room"
+    stage.mono += 301
+    for _ in range(LOOKS):
+        stage.mono += 1
+        stage.server.sweep(stage.now)
+    assert one.binds(0x4001, "198.51.100.9") is None, "only its channel is left of what it had"
+
+
+def test_a_proxy_on_this_machine_brings_everybody() -> None:
+    stage = Stage(Limits(grants_per_address=1))
+    client = stage.client("127.0.0.1")
+    client.allocates()
+    assert client.permits("198.51.100.1", "198.51.100.2") is None
 
 
 def test_strangers_are_answered_so_often_and_users_always() -> None:
