@@ -66,6 +66,7 @@ def told(seen: Outcome) -> str:
         f"{seen.missed} deliveries missed, {seen.unreplayed} not replayed, {seen.cut} cut off, "
         f"{seen.twice} twice, the slowest {seen.slowest_s:.1f} s; told of leaves "
         f"{seen.told_left}, wrong at the end {seen.wrong}; {_mb(seen.memory_mb)}"
+        + "".join(f"; '{each.rpartition(': ')[2]}'" for each in seen.problems)
     )
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 ROOM: Final = 10
 RETRY_S: Final = 1.0
 """Half of it is left to chance."""
+AT_ONCE: Final = 250
 REQUEST: Final = (
     b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -125,12 +126,16 @@ class Crowd:
         member.state = _AWAY
         self.away.add(member)
 
-    def goes_home(self, ports: Sequence[int]) -> None:
-        """Whoever is at another relay than at first comes to that one again."""
-        for member in self.members:
-            if (member.at - member.number) % len(ports):
+    def go_home(self, ports: Sequence[int], limit_s: float) -> bool:
+        """Whoever is at another relay than at first comes to it again, some at a time: so none is away for long."""
+        moved = [each for each in self.members if not each.stays_away and (each.at - each.number) % len(ports)]
+        for begin in range(0, len(moved), AT_ONCE):
+            for member in moved[begin : begin + AT_ONCE]:
                 self.hang_up(member)
                 self.comes(member, ports, member.number)
+            if not self.run(self.are_all_in, limit_s):
+                return False
+        return True
 
     def goes(self, member: Member) -> None:
         """For good."""

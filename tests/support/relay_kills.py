@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import define, frozen
 
+from myownmesh.relay.presence import LEAVE_DELAY_S
 from support.relay_crowd import Crowd
 from support.relay_workers import Redis, Relay, wait_until_joined
 
@@ -51,6 +52,8 @@ class Outcome:
     slowest_s: float
     """From saying to hearing."""
     memory_mb: tuple[float, ...]
+    problems: list[str]
+    """What the relays said of it."""
 
 
 @frozen
@@ -99,12 +102,17 @@ class World:
         assert self.crowd.run(self.crowd.are_all_in, limit_s), f"{len(self.crowd.away)} members are not in"
         return time.monotonic() - began
 
+    def all_go_home(self) -> None:
+        assert self.crowd.go_home([each.port for each in self.relays], LIMIT_S)
+        self.crowd.run_for(LEAVE_DELAY_S)
+
     def suffer(self, fault: Fault, rate: float) -> Outcome:
         """The rooms talk while it happens, until they are whole again. Raises AssertionError if they never are."""
         crowd = self.crowd
-        crowd.goes_home([each.port for each in self.relays])
-        self.all_come()
+        self.all_go_home()
         crowd.forget()
+        for each in self.relays:
+            each.problems.clear()
         crowd.rate = rate
         crowd.run_for(BEFORE_S)
         began = time.monotonic()
@@ -130,6 +138,7 @@ class World:
             wrong=crowd.wrongly_left(),
             slowest_s=max(crowd.delays, default=0.0),
             memory_mb=self.memory_mb,
+            problems=[problem for each in self.relays for problem in each.problems],
         )
 
     def begin(self, fault: Fault) -> Process:
@@ -176,8 +185,7 @@ def stay_away(world: World, count: int, fault: Fault | None = None) -> tuple[flo
     They hang up, or do not come back after a fault of their relay.
     """
     crowd = world.crowd
-    crowd.goes_home([each.port for each in world.relays])
-    world.all_come()
+    world.all_go_home()
     crowd.forget()
     going = [each for each in crowd.members if each.number % 2 == 0][:count]
     gone: dict[str, set[str]] = {each.room: set() for each in going}

@@ -58,6 +58,8 @@ class Relay(Process):
         assert isinstance(listening, Listening), listening
         self.port = listening.port
         self.report: Report | None = None
+        self.problems: list[str] = []
+        """What it has told somebody to look after, in order."""
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -65,6 +67,8 @@ class Relay(Process):
         assert self.process.stdout is not None
         for text in self.process.stdout:
             if isinstance(said := read_said(text), Report):
+                if said.problem is not None and (self.report is None or self.report.problem != said.problem):
+                    self.problems.append(said.problem)
                 self.report = said
 
     @property

@@ -1,9 +1,9 @@
-"""A relay's way to the others: a channel and a stream of one Redis (or Valkey).
+"""A relay's way to the others: channels and a stream of one Redis (or Valkey).
 
-What a relay says it publishes on the channel and then adds to the stream. All hear the channel; the stream is for
-whoever could not: when a relay is connected anew, it reads on from where it was while it hears already, and works on
-what it hears when it has read all. A server that takes nothing, because its memory is full or it only copies another
-one, is as good as away.
+What a relay says it publishes on its own channel and then adds to the stream. All others hear the channel; the stream
+is for whoever could not: when a relay is connected anew, it reads on from where it was while it hears already, and
+works on what it hears when it has read all. A server that takes nothing, because its memory is full or it only copies
+another one, is as good as away.
 """
 
 from __future__ import annotations
@@ -33,27 +33,40 @@ if TYPE_CHECKING:
 
 _EMPTY: Final = b"$0\r\n\r\n"
 STREAM: Final = b"myownmesh:relay"
-CHANNEL: Final = STREAM
+CHANNELS: Final = STREAM + b":"
+"""With the name of a relay."""
 FIELD: Final = b"b"
 RETRY_S: Final = 1.0
+CONFIRM_S: Final = 1.0
+"""So often the server is asked whether it took what was said: an answer each time wakes this process once more."""
 SLICE_S: Final = 0.005
 """So long what was read is worked on before clients have their turn."""
 KEPT_WHEN_FULL: Final = STORED_EVENTS // 8
 ON_THE_WAY_BYTES: Final = 16 * BATCH_BYTES
 """Said, and not known to have been taken; the rest waits where it is bounded."""
 
-_PUBLISH: Final = packed(b"PUBLISH", CHANNEL, b"").removesuffix(_EMPTY)
 _ADD: Final = packed(b"XADD", STREAM, b"MAXLEN", b"~", STORED_EVENTS, b"*", FIELD, b"").removesuffix(_EMPTY)
-"""All but the last word: what is said most is not written anew each time."""
+"""All but the last word, as in what is published: what is said most is not written anew each time."""
 
 Place = tuple[int, int]
 """Of an entry in the stream: milliseconds of the server's clock, and a number within them."""
 
 
 class Bus:
-    """The channel and the stream of one server, for as long as the relay runs."""
+    """The channels and the stream of one server, for as long as the relay runs."""
 
-    def __init__(self, url: str, cluster: Cluster, loop: Loop, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        url: str,
+        cluster: Cluster,
+        loop: Loop,
+        name: str,
+        group: str | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`name` is this relay's; with a `group` nobody is heard whose name begins so. Both of letters and digits."""
+        self._others = _others(group or name)
+        self._publish = packed(b"PUBLISH", CHANNELS + name.encode(), b"").removesuffix(_EMPTY)
         self._url = url
         self._cluster = cluster
         self._loop = loop
@@ -72,6 +85,10 @@ class Bus:
         self._said: deque[bytes] = deque()
         """Batches of which nobody knows whether the server took them. Hearing them twice does no harm."""
         self._said_bytes = 0
+        self._unconfirmed = 0
+        """How many of them, the last ones, the server was not asked about."""
+        self._confirm_at = now()
+        self._hears_itself = False
         self._is_refused = False
         self._is_behind = True
         """What was missed has not been read and worked on."""
@@ -91,8 +108,8 @@ class Bus:
         """When `tick` has something to do at the latest."""
         if self._server is None:
             return self._retry_at if self._connecting is None else float("inf")
-        due = self._server.due()
-        return self._cluster.next_beat() if due is None else min(due, self._cluster.next_beat())
+        due = self._cluster.next_beat() if (due := self._server.due()) is None else min(due, self._cluster.next_beat())
+        return min(due, self._confirm_at) if self._unconfirmed else due
 
     def tick(self, now: float) -> None:
         """Due at `next_timer`, and at any other time."""
@@ -100,12 +117,17 @@ class Bus:
         if server is None:
             if self._connecting is None and now >= self._retry_at:
                 self._connecting = _Connecting(self._url, self._loop, self._connected)
-        elif (due := server.due()) is not None and now >= due:
+        elif server.is_late():
             server.close()
             self._is_away(trio.TooSlowError())
+        elif not server.is_open:
+            return
         elif self._ahead_ms is not None and self._cluster.is_beat_due(now):
-            self._put(self._cluster.take_beat())
+            self._put(self._cluster.take_beat(), is_asked=True)
             self._trim(server)
+            server.flush()
+        elif self._unconfirmed and now >= self._confirm_at:
+            self._put(self._cluster.take_beat(), is_asked=True)
             server.flush()
 
     def close(self) -> None:
@@ -123,13 +145,24 @@ class Bus:
         self._held.clear()
         self._held_bytes = 0
         self._server = server = Server(found, self._loop, self._heard, self._is_away, self._now)
-        server.ask(self._should_be_done, b"SUBSCRIBE", CHANNEL)
+        self._hears_itself = False
+        for channels in self._others:
+            server.ask(self._subscribed, b"PSUBSCRIBE", channels)
+        self._unconfirmed = 0
         if not self._said:
-            self._put(self._cluster.take_beat())
+            self._put(self._cluster.take_beat(), is_asked=True)
         else:
             for batch in self._said:
-                self._send(server, batch)
+                self._ask(server, batch, 1)
         server.flush()
+
+    def _subscribed(self, answer: object) -> None:
+        """An account may be allowed the channels of relays, and no choice among them."""
+        if isinstance(answer, RedisError) and not self._hears_itself:
+            assert self._server is not None
+            self._hears_itself = True
+            self._server.ask(self._should_be_done, b"PSUBSCRIBE", CHANNELS + b"*")
+            self._server.flush()
 
     def _is_away(self, why: BaseException | str) -> None:
         self._server = None
@@ -144,23 +177,35 @@ class Bus:
         """What came up in one turn of the loop is said together."""
         if (server := self._server) is None or self._ahead_ms is None:
             return  # it is said as soon as they can hear
-        while self._said_bytes < ON_THE_WAY_BYTES and (batch := self._cluster.take_batch(self._now())) is not None:
-            self._put(batch)
+        now = self._now()
+        while self._said_bytes < ON_THE_WAY_BYTES and (batch := self._cluster.take_batch(now)) is not None:
+            is_much = self._said_bytes + len(batch) >= ON_THE_WAY_BYTES // 2
+            self._put(batch, is_asked=is_much or now >= self._confirm_at)
         server.flush()
 
-    def _put(self, batch: bytes) -> None:
+    def _put(self, batch: bytes, *, is_asked: bool) -> None:
+        """`is_asked`: the server is to say that it took this, and all in front of it."""
         self._said.append(batch)
         self._said_bytes += len(batch)
+        self._unconfirmed += 1
         assert self._server is not None
-        self._send(self._server, batch)
+        if is_asked:
+            self._ask(self._server, batch, self._unconfirmed)
+            self._unconfirmed, self._confirm_at = 0, self._now() + CONFIRM_S
+        else:
+            self._server.tell_packed(b"".join(self._words(batch)))
 
-    def _send(self, server: Server, batch: bytes) -> None:
+    def _ask(self, server: Server, batch: bytes, count: int) -> None:
+        published, added = self._words(batch)
+        server.ask_packed(self._should_be_done, published)
+        server.ask_packed(partial(self._added, count), added)
+
+    def _words(self, batch: bytes) -> tuple[bytes, bytes]:
         """In this order whoever finds it in the stream, or adds something behind it, has been sent it before."""
         last = b"$%d\r\n%b\r\n" % (len(batch), batch)
-        server.ask_packed(self._should_be_done, _PUBLISH + last)
-        server.ask_packed(self._added, _ADD + last)
+        return self._publish + last, _ADD + last
 
-    def _added(self, answer: bytes | RedisError) -> None:
+    def _added(self, count: int, answer: bytes | RedisError) -> None:
         assert self._server is not None
         if self._is_refused:
             return
@@ -172,7 +217,8 @@ class Bus:
             self._server.flush()
             return
         was_full = self._said_bytes >= ON_THE_WAY_BYTES
-        self._said_bytes -= len(self._said.popleft())
+        for _ in range(count):
+            self._said_bytes -= len(self._said.popleft())
         place = _place(answer)
         if self._ahead_ms is None:
             self._begin(self._server, place)
@@ -310,6 +356,14 @@ class _Connecting:
         if isinstance(self._found, BaseException) and not isinstance(_only(self._found), _TROUBLE):
             raise self._found
         self._then(self._found)
+
+
+def _others(own: str) -> list[bytes]:
+    """Patterns of channels: of each relay whose name does not begin with `own` one matches, and of others none.
+
+    Whoever hears itself is woken by all that it says.
+    """
+    return [CHANNELS + f"{own[:at]}[^{each}]*".encode() for at, each in enumerate(own)]
 
 
 def _place(found: bytes) -> Place:

@@ -30,12 +30,13 @@ if TYPE_CHECKING:
     from myownmesh.worker.loop import Loop
 
 LIMIT_S: Final = 5.0
-"""For an answer of the server."""
+"""So long the server may owe an answer and say nothing at all: much of others may come before it."""
 READ_AT_ONCE: Final = 16
 ANSWER_BYTES: Final = READ_AT_ONCE * (MAX_BATCH_BYTES + 1024)
 """No answer to an honest relay is longer. Whatever somebody else has put into the stream, no more of it is read."""
 _CHUNK: Final = 32768
-"""Read at once, before clients have their turn."""
+_CHUNKS: Final = 8
+"""Read at once, before clients have their turn: thousands of them may be ready."""
 READ_MOST: Final = 2**20
 """What has been read of the parser's buffer, which coredis empties only when nothing is left in it."""
 
@@ -172,6 +173,14 @@ def packed(command: bytes, *words: bytes | str | int) -> bytes:
     return b"".join(_packer.pack_command(command, *words))
 
 
+_ANSWER: Final = packed(b"CLIENT", b"REPLY", b"ON")
+_DO_NOT_ANSWER: Final = packed(b"CLIENT", b"REPLY", b"OFF")
+
+
+def _nothing(_answer: object) -> None:
+    """It is in the order of answers."""
+
+
 class Server:
     """The connection in a relay's loop: requests one behind the other, none of which waits for an answer."""
 
@@ -196,6 +205,9 @@ class Server:
         self._is_stuck = False
         """The socket takes no more, and says when it does."""
         self._asked: deque[tuple[float, Callable[[Any], None]]] = deque()
+        self._read_at = now()
+        self._is_quiet = False
+        """The server answers nothing; what others publish it says nevertheless."""
         self.is_open = True
         loop.watch(wire.socket, self._ready)
 
@@ -205,16 +217,37 @@ class Server:
 
     def ask_packed(self, then: Callable[[Any], None], text: bytes) -> None:
         """The same as it is written."""
+        if self._is_quiet:
+            self._is_quiet = False
+            self.ask_packed(_nothing, _ANSWER)
         self._out += text
-        self._asked.append((self._now() + LIMIT_S, then))
+        self._asked.append((self._now(), then))
+
+    def tell_packed(self, text: bytes) -> None:
+        """The same, and nobody hears whether it was done: an answer to each costs more than all that is told."""
+        if not self._is_quiet:
+            self._is_quiet = True
+            self._out += _DO_NOT_ANSWER
+        self._out += text
 
     def flush(self) -> None:
         if self.is_open and not self._is_stuck:
             self._write()
 
     def due(self) -> float | None:
-        """When it should have answered what it was asked first."""
-        return self._asked[0][0] if self._asked else None
+        """When it should have answered what it was asked first, unless it says something before that."""
+        return max(self._asked[0][0], self._read_at) + LIMIT_S if self._asked else None
+
+    def is_late(self) -> bool:
+        """It owes an answer, and nothing of it is there: also if this process stood still, or had no time to read."""
+        if not self._is_overdue():
+            return False
+        self._ready(READ)
+        return self._is_overdue()
+
+    def _is_overdue(self) -> bool:
+        due = self.due()
+        return self.is_open and due is not None and self._now() >= due
 
     def close(self) -> None:
         if self.is_open:
@@ -226,13 +259,22 @@ class Server:
         try:
             if events & WRITE and self._is_stuck:
                 self._write()
-            if events & READ and self.is_open and (data := self._wire.read()) is not None:
-                if data:
-                    self._take(data)
-                else:
-                    self._fail("it has hung up")
+            if events & READ:
+                self._read()
         except (OSError, RedisError, ValueError, IndexError) as error:  # the last two: it speaks something else
             self._fail(error)
+
+    def _read(self) -> None:
+        for _ in range(_CHUNKS):
+            if not self.is_open or (data := self._wire.read()) is None:
+                return
+            if not data:
+                self._fail("it has hung up")
+                return
+            self._read_at = self._now()
+            self._take(data)
+            if len(data) < _CHUNK:
+                return
 
     def _write(self) -> None:
         try:
@@ -258,8 +300,8 @@ class Server:
                 return
             self._unread = parser.bytes_written - parser.bytes_read
             kind, value = found
-            if kind is DataType.PUSH and isinstance(value, list) and value[0] == b"message":
-                self._heard(value[2])  # type: ignore[arg-type]  # whoever publishes, publishes bytes
+            if kind is DataType.PUSH and isinstance(value, list) and value[0] == b"pmessage":
+                self._heard(value[3])  # type: ignore[arg-type]  # whoever publishes, publishes bytes
             elif self._asked:  # also that it has subscribed, which is said so
                 self._asked.popleft()[1](value)
 

@@ -84,7 +84,7 @@ class Worker:
 
             far = Cluster(name, self.hub, time.monotonic(), group or None)
             self._clusters.append(far)
-            self._ways.append(Bus(job.bus, far, self._loop))
+            self._ways.append(Bus(job.bus, far, self._loop, name, group or None))
         self._said: Report | None = None
         self._ticked = time.monotonic()
         self._last_tick: float | None = None

@@ -132,12 +132,12 @@ async def test_whatever_happens_to_the_bus_rooms_go_on_and_are_one_again_afterwa
             await hears(two, one)
 
             # Something that nobody can read, and something that is longer than all that is read at once.
-            redis.told("PUBLISH", "myownmesh:relay", "garbage")
+            redis.told("PUBLISH", "myownmesh:relay:somebody", "garbage")
             await unreadable(1, a, b)
             redis.told("-x", "XADD", "myownmesh:relay", "*", "b", stdin=bytes(ANSWER_BYTES + 1))
             redis.told("CLIENT", "KILL", "TYPE", "pubsub")  # so that they read on in the stream
             await unreadable(2, a, b)
-            redis.told("-x", "PUBLISH", "myownmesh:relay", stdin=bytes(ANSWER_BYTES + 1))
+            redis.told("-x", "PUBLISH", "myownmesh:relay:somebody", stdin=bytes(ANSWER_BYTES + 1))
             await unreadable(3, a, b)
             nursery.start_soon(comes, others[0])
             await hears(one, others[0])
@@ -176,6 +176,25 @@ async def test_one_that_stands_still_learns_afterwards_also_what_has_been_delete
                 a.go_on()
                 await hears(two, one)
                 await hears(one, three)
+
+
+@needs("redis-server", "redis-server", "relays on a bus were not tried")
+async def test_an_account_that_may_use_the_key_and_the_channels_of_relays_is_enough(tmp_path: Path) -> None:
+    redis = Redis(tmp_path)
+    try:
+        await within(60, lambda: (tmp_path / "redis.sock").exists())
+        allowed = ("~myownmesh:relay", "&myownmesh:relay:*", "+@all")
+        redis.told("ACL", "SETUSER", "relays", "reset", "on", ">secret", *allowed)
+        url = f"unix://relays:secret@{tmp_path}/redis.sock"
+        async with relay_on(url) as a, relay_on(url) as b:
+            one, two = new_device(1, a.url), new_device(2, b.url)
+            async with running(one, two):
+                await hears(one, two)
+                await hears(two, one)
+            assert not a.problem
+            assert not b.problem
+    finally:
+        redis.kill()
 
 
 @needs("redis-server", "redis-server", "relays on a bus were not tried")

@@ -54,7 +54,7 @@ def bench() -> Iterator[Bench]:
 
 
 def message(data: bytes) -> bytes:
-    return b">3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$%d\r\n%b\r\n" % (len(data), data)
+    return b">4\r\n$8\r\npmessage\r\n$2\r\nc*\r\n$1\r\nc\r\n$%d\r\n%b\r\n" % (len(data), data)
 
 
 def test_answers_come_in_order_and_what_others_publish_between_them(bench: Bench) -> None:
@@ -71,6 +71,39 @@ def test_answers_come_in_order_and_what_others_publish_between_them(bench: Bench
     assert bench.heard == [b"one", b"two"]
     assert bench.server.due() is None
     assert not bench.broken
+
+
+def test_what_is_only_told_is_not_answered_and_what_is_asked_then_is(bench: Bench) -> None:
+    server = bench.server
+    for number in range(2):
+        server.tell_packed(b"TELL %d;" % number)
+    assert server.due() is None
+    server.ask_packed(bench.answers.append, b"ASK;")
+    server.tell_packed(b"TELL AGAIN;")
+    server.flush()
+    off, on = (redis_server.packed(b"CLIENT", b"REPLY", word) for word in (b"OFF", b"ON"))
+    assert bench.theirs.recv(1000) == off + b"TELL 0;TELL 1;" + on + b"ASK;" + off + b"TELL AGAIN;"
+    bench.runs(b"+OK\r\n" + message(b"heard") + b":1\r\n")
+    assert (bench.answers, bench.heard, server.due()) == ([1], [b"heard"], None)
+
+
+def test_a_server_is_late_only_if_it_says_nothing_while_it_owes_an_answer(bench: Bench) -> None:
+    server = bench.server
+    server.ask_packed(bench.answers.append, b"ASK;")
+    server.flush()
+    bench.now = redis_server.LIMIT_S - 1
+    bench.runs(message(b"much"))
+    bench.now = redis_server.LIMIT_S
+    assert not server.is_late(), "it is alive, and what others say may stand before the answer"
+    bench.now = 2 * redis_server.LIMIT_S
+    bench.theirs.sendall(message(b"more"))
+    assert not server.is_late(), "nobody has looked"
+    assert bench.heard == [b"much", b"more"]
+    bench.now = 3 * redis_server.LIMIT_S
+    assert server.is_late()
+    bench.theirs.close()
+    assert not server.is_late(), "it has hung up"
+    assert len(bench.broken) == 1
 
 
 def test_an_answer_that_is_longer_than_any_of_ours_ends_the_connection(
