@@ -50,7 +50,7 @@ class FileLock:
 
     def try_acquire(self, note: bytes | None = None) -> bool:
         """Take the lock if it is free. `note` is left in the file for people. Raises OSError for an unusable path."""
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, self._mode)
+        descriptor = self._open()
         with contextlib.ExitStack() as opened:
             opened.callback(os.close, descriptor)
             if not self._take(descriptor):
@@ -95,6 +95,9 @@ class FileLock:
     def __exit__(self, *_: object) -> None:
         self.release()
 
+    def _open(self) -> int:
+        return os.open(self.path, os.O_RDWR | os.O_CREAT, self._mode)
+
     def _take(self, descriptor: int) -> bool:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -108,6 +111,13 @@ class FileLock:
             self._claim = Claim.make(self.path)
             return self._claim is not None
         return True
+
+
+class FolderLock(FileLock):
+    """An exclusive lock on a folder of others, where no file of ours has a place. It takes no note."""
+
+    def _open(self) -> int:
+        return os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
 
 
 def read_note(path: Path) -> bytes:

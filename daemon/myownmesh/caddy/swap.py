@@ -7,7 +7,6 @@ file was: whoever comes after a killed installation tells Caddy, or puts that ba
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import stat
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mesh_common.files import keep_copy, read_regular, remove_leftovers, sync_folder, write_atomically, write_beside
+from mesh_common.locks import FolderLock
 from myownmesh.caddy.tools import CaddyError
 
 if TYPE_CHECKING:
@@ -41,18 +41,11 @@ class Swap:
     @contextlib.contextmanager
     def alone(self, now_s: float) -> Iterator[None]:
         """Nobody else installs meanwhile. `now_s` is Unix time. Raises `CaddyError`."""
-        descriptor = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise CaddyError(
-                    f"another installation is at work on {self.path}; try again when it is done"
-                ) from error
+        with FolderLock(self.path.parent) as lock:
+            if not lock.try_acquire():
+                raise CaddyError(f"another installation is at work on {self.path}; try again when it is done")
             remove_leftovers(self.path.parent, now_s)
             yield
-        finally:
-            os.close(descriptor)
 
     @property
     def unfinished(self) -> bool:

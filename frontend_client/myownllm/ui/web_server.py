@@ -107,7 +107,7 @@ class WebServer:
         self._limits = Limits() if limits is None else limits
         self._config = Config()
         self._config.accesslog = None
-        self._config.errorlog = logging.getLogger("myownllm.ui")
+        self._config.errorlog = logging.getLogger(__name__)
         self._config.h11_max_incomplete_size = HEAD_MAX_BYTES
         self._config.websocket_max_message_size = MESSAGE_MAX_BYTES
         self._config.websocket_permessage_deflate = False  # bytes are free on this machine, memory is not

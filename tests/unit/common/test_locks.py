@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mesh_common.locks import FileLock, Held, holder_note, read_note
+from mesh_common.locks import FileLock, FolderLock, Held, holder_note, read_note
 from support.descriptors import descriptors
 
 if TYPE_CHECKING:
@@ -53,6 +53,15 @@ def test_two_locks_of_one_file_exclude_each_other(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("file_system")
+def test_a_lock_of_a_folder_leaves_nothing_in_it(tmp_path: Path) -> None:
+    with FolderLock(tmp_path) as held, FolderLock(tmp_path) as refused:
+        assert held.try_acquire()
+        assert not refused.try_acquire()
+        assert list(tmp_path.iterdir()) == []
+    with FolderLock(tmp_path) as next_one:
+        assert next_one.try_acquire()
+
+
 def test_a_lock_names_its_holder_only_while_it_is_held(tmp_path: Path) -> None:
     path = tmp_path / "l"
     assert holder_note(path) is None
