@@ -251,6 +251,11 @@ def proposals_without_end(scene: Scene) -> Sequence[Frame]:
     return [scene.propose(f"prop_{number:016x}", RoleGrant(device(number), "member")) for number in range(100, 140)]
 
 
+def decided_by_a_proposal_alone(scene: Scene) -> Sequence[Frame]:
+    """Its author shows one a copy of its own, and others another one: whoever writes it down itself has a log of its own."""
+    return [scene.propose("prop_00000000000000dd", RoleGrant(device(90), "controller"))]
+
+
 def bait_and_switch(scene: Scene) -> Sequence[Frame]:
     known, me = "prop_00000000000000bb", scene.mallory
     denial = base32.encode(me.sign(denied_bytes(NETWORK, known, me.device_id)))
@@ -381,6 +386,13 @@ ATTACKS: Final = (
     Attack("44", raised_admit, lambda view, _: ERIN not in view.evicted, who="carol"),
     Attack("44", undone_grant, _is("owner", lambda _: GRACE), who="carol"),
     Attack("44", undone_grant_vouched, _is("owner", lambda _: GRACE), who="carol"),
+    Attack(
+        "W9",
+        decided_by_a_proposal_alone,
+        lambda view, _: RoleGrant(device(90), "controller") in view.log,
+        who="carol",
+        switch="ratify_everything",
+    ),
     Attack("W5", owner_lowered, _is("controller", lambda _: BOB.device_id), switch="controller_demotes_owner"),
     Attack("W5, 64", admit_of_an_owner_behind_its_promotion, lambda view, _: view.roles.get(BOB.device_id) != "owner"),
     Attack("W3, 64", old_eviction_behind_the_seat, _is("member", lambda scene: scene.carol.device_id)),
@@ -441,5 +453,5 @@ ATTACKS: Final = (
         switch="closed_local_approve",
     ),
 )
-"""What is not here: W9 and W10 need two victims (tests/simulation), W17 and W41 a link that lasts (closed networks),
+"""What is not here: what co-signers of W9, and W10, do needs two victims (tests/simulation), W17 and W41 a link that lasts (closed networks),
 W24 ids (tests/integration/hostile/test_hostile_peer.py), W27 and 52 no peer at all (custody)."""

@@ -450,6 +450,24 @@ def test_an_old_removal_does_not_take_the_seat_that_came_after_it(
         assert CAROL not in roles(accept_replay(shown.book, question, NOW).book), "unless a person means it"
 
 
+@pytest.mark.parametrize(("later", "heals"), [(grant(CAROL), True), (grant(BOB), False)])
+def test_whoever_shows_a_seat_and_an_old_removal_at_once_to_a_joiner_is_believed(
+    later: Transition, heals: bool
+) -> None:
+    """What no. 64 leaves open: without the member log nothing tells that the removal is from before the seat. Whoever had
+    that log first is not moved. What the owner signs next brings the joiner back if its branch loses by hash."""
+    seated = (CLOSE, grant(CAROL, "controller"))
+    removal, let_in = entry(Evict(CAROL), ALICE, at=300), grant(CAROL, "member", at=900)
+    joiner = hears(founded(CLOSE), *seated, removal).book
+    joiner = hear_entries(joiner, [removal, let_in], HEARSAY, CHECKS, NOW, max_checks=9).book
+    known = hear_entries(founded(CLOSE), [removal, let_in], HEARSAY, CHECKS, NOW, max_checks=9).book
+    known = hears(known, *seated, removal).book
+    assert [CAROL in roles(each) for each in (joiner, known)] == [False, True]
+    joiner, known = (hears(each, *seated, later).book for each in (joiner, known))
+    assert known.log.entries == (*seated, later)
+    assert (joiner.log.entries == known.log.entries) == heals
+
+
 def test_a_founder_has_its_seat_from_the_founding_whatever_was_signed_before() -> None:
     held = (CLOSE, grant(BOB))
     book = hear_entries(founded(*held), [entry(Evict(ALICE), BOB, at=5)], HEARSAY, CHECKS, NOW, max_checks=9).book
