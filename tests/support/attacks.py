@@ -252,7 +252,7 @@ def proposals_without_end(scene: Scene) -> Sequence[Frame]:
 
 
 def decided_by_a_proposal_alone(scene: Scene) -> Sequence[Frame]:
-    """Its author shows one a copy of its own, and others another one: whoever writes it down itself has a log of its own."""
+    """Its author shows each device a copy of its own: whoever writes it down by itself has a log of its own."""
     return [scene.propose("prop_00000000000000dd", RoleGrant(device(90), "controller"))]
 
 
@@ -453,5 +453,5 @@ ATTACKS: Final = (
         switch="closed_local_approve",
     ),
 )
-"""What is not here: what co-signers of W9, and W10, do needs two victims (tests/simulation), W17 and W41 a link that lasts (closed networks),
+"""What is not here: co-signers (W9) and W10 need two victims (tests/simulation), W17 and W41 a link that lasts,
 W24 ids (tests/integration/hostile/test_hostile_peer.py), W27 and 52 no peer at all (custody)."""

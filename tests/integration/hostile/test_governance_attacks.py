@@ -13,8 +13,12 @@ import msgspec
 import pytest
 import trio
 
+from myownmesh.governance.log import EMPTY
+from myownmesh.governance.pins import Pin
+from myownmesh.governance.rules import STRICT as STRICT_RULES
 from myownmesh.governance.state_file import StateFile, write_state
 from myownmesh.protocol.frames import Approve, Channel, Deny, Ping, Pong
+from myownmesh.protocol.strict_json import dumps
 from myownmesh.protocol.transitions import Evict, RoleGrant
 from support.attacks import (
     ALICE,
@@ -64,8 +68,11 @@ def named(rows: Sequence[Attack]) -> str:
 
 
 @asynccontextmanager
-async def siege(root: Path, first: Attack, **compat: bool) -> AsyncIterator[tuple[Daemon, Scene, Probe]]:
-    """A daemon that holds what the attack wants it to hold, and the hostile peer in its room."""
+async def siege(
+    root: Path, first: Attack, *, provisional: bool = False, **compat: bool
+) -> AsyncIterator[tuple[Daemon, Scene, Probe]]:
+    """A daemon that holds what the attack wants it to hold, and the hostile peer in its room. `provisional`: nobody
+    who can know has answered it yet."""
     async with daemon(root / "v") as victim:
         relay = await host_relay(victim)
         scene = Scene(victim.device_id, identity(1, above=victim.device_id), first.who)
@@ -76,6 +83,11 @@ async def siege(root: Path, first: Attack, **compat: bool) -> AsyncIterator[tupl
             path = root / "v" / "mesh" / "states" / f"{NETWORK}.json"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(b"".join(write_state(state)))
+            if provisional:
+                pin = Pin(NETWORK).on(EMPTY.extended(log, NETWORK, STRICT_RULES)).awaiting(contact=True)
+                path = victim.home / "mesh" / "pins" / path.name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(dumps(pin.to_json()))
         record: dict[str, Any] = {"kind": "open" if first.where in ("open", "reopened") else "closed", "compat": compat}
         if first.where == "joiner":
             record["founder"] = ALICE.device_id
@@ -180,3 +192,20 @@ async def test_whoever_was_put_out_is_off_at_once_whoever_told_it(tmp_path: Path
 async def heard_messages(victim: Daemon) -> int:
     frames: int = (await victim.ask("networks_list"))["networks"][0]["traffic"]["app_rx"]["frames"]
     return frames
+
+
+@pytest.mark.parametrize("heard", [0, 1])
+async def test_who_is_first_to_meet_a_device_that_knows_nobody_yet_gets_nothing_but_governance(
+    tmp_path: Path, heard: int
+) -> None:
+    """It may have been put out since: without its removal, its old admit is all that is seen (no. 50)."""
+    with trio.fail_after(LIMIT_S):
+        first = next(each for each in ATTACKS if (each.where, each.who) == ("court", "mallory"))
+        async with siege(tmp_path, first, provisional=not heard) as (victim, _, peer):
+            await peer.become_active()
+            peer.send(Channel(channel="c", payload=msgspec.Raw(b"1")), Ping(t=1))
+            await peer.sees(Pong)
+            assert await heard_messages(victim) == heard
+            found = await victim.peer(NETWORK, peer.device_id)
+            assert found is not None
+            assert heard or (found["status"], found["why"]["code"]) == ("pending_approval", "waits_for_authority")

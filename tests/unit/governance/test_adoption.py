@@ -454,7 +454,7 @@ def test_an_old_removal_does_not_take_the_seat_that_came_after_it(
 def test_whoever_shows_a_seat_and_an_old_removal_at_once_to_a_joiner_is_believed(
     later: Transition, heals: bool
 ) -> None:
-    """What no. 64 leaves open: without the member log nothing tells that the removal is from before the seat. Whoever had
+    """What no. 64 leaves open: without the member log nothing tells that the removal is from before the seat. Who had
     that log first is not moved. What the owner signs next brings the joiner back if its branch loses by hash."""
     seated = (CLOSE, grant(CAROL, "controller"))
     removal, let_in = entry(Evict(CAROL), ALICE, at=300), grant(CAROL, "member", at=900)
