@@ -50,9 +50,8 @@ class GovernanceProposeKindChange(Task, frozen=True):
     """Only say what it would do."""
 
     async def run(self, control: Control) -> bytes:
-        if self.dry_run:
-            return await _outlook(control, self.network, KindChange(self.to))
-        return await _propose(control, self.network, KindChange(self.to), self.mfa_code, force=self.force)
+        variant = KindChange(self.to)
+        return await _propose(control, self.network, variant, self.mfa_code, force=self.force, dry_run=self.dry_run)
 
 
 class GovernanceProposeRoleGrant(Task, frozen=True):
@@ -65,12 +64,9 @@ class GovernanceProposeRoleGrant(Task, frozen=True):
     dry_run: bool = False
 
     async def run(self, control: Control) -> bytes:
-        network = control.find(self.network)
-        variant = RoleGrant(bare(self.target), self.role)
-        if self.dry_run:
-            return await _outlook(control, self.network, variant, self.keep)
-        code = self.mfa_code
-        return await _propose(control, network.config_id, variant, code, keep=self.keep, force=self.force)
+        network = control.find(self.network).config_id
+        variant, code = RoleGrant(bare(self.target), self.role), self.mfa_code
+        return await _propose(control, network, variant, code, keep=self.keep, force=self.force, dry_run=self.dry_run)
 
 
 class GovernanceProposeRoleRevoke(Task, frozen=True):
@@ -81,11 +77,9 @@ class GovernanceProposeRoleRevoke(Task, frozen=True):
     dry_run: bool = False
 
     async def run(self, control: Control) -> bytes:
-        network = control.find(self.network)
+        network = control.find(self.network).config_id
         variant = RoleRevoke(bare(self.target))
-        if self.dry_run:
-            return await _outlook(control, self.network, variant, self.keep)
-        return await _propose(control, network.config_id, variant, self.mfa_code, keep=self.keep)
+        return await _propose(control, network, variant, self.mfa_code, keep=self.keep, dry_run=self.dry_run)
 
 
 class GovernanceProposeEvict(Task, frozen=True):
@@ -96,11 +90,9 @@ class GovernanceProposeEvict(Task, frozen=True):
     dry_run: bool = False
 
     async def run(self, control: Control) -> bytes:
-        network = control.find(self.network)
+        network = control.find(self.network).config_id
         variant = Evict(bare(self.target))
-        if self.dry_run:
-            return await _outlook(control, self.network, variant, self.keep)
-        return await _propose(control, network.config_id, variant, self.mfa_code, keep=self.keep)
+        return await _propose(control, network, variant, self.mfa_code, keep=self.keep, dry_run=self.dry_run)
 
 
 class GovernanceProposeTopology(Task, frozen=True):
@@ -171,7 +163,7 @@ class GovernanceSettle(Task, frozen=True):
         return success(answers.ProposalSigned(self.proposal_id, done.effective, done.waits_for))
 
 
-async def _outlook(control: Control, network: str, variant: Variant, keep: Keep | None = None) -> bytes:
+async def _outlook(control: Control, network: str, variant: Variant, keep: Keep | None) -> bytes:
     """The answer of a dry run."""
     found = control.find(network)
     book = await found.governing.book()
@@ -190,7 +182,11 @@ async def _propose(
     *,
     keep: Keep | None = None,
     force: bool = False,
+    dry_run: bool = False,
 ) -> bytes:
+    """Propose, or only say what would come of it."""
+    if dry_run:
+        return await _outlook(control, network, variant, keep)
     done = await control.find(network).governing.propose(variant, code, keep=keep, force=force)
     return success(answers.Proposed(done.proposal_id, done.effective, done.waits_for))
 
