@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -111,6 +112,10 @@ def _links(found: Surroundings, *, lan: bool) -> _Case:
             f"{find} and {near} connect, others only where no router is between, for no STUN or TURN server is named"
         )
         return _Case("no_servers", "limited", works, "name a STUN and a TURN server")
+    if turn and (host := _only_host(found, lan=lan)) is not None:
+        works = f"{find} and connect at least over TURN by {_ways(turn)}, for nothing but {host} answers here"
+        change = "name a STUN server at another address to learn whether they connect directly as well"
+        return _Case("turn_alone", "works", works, change)
     if turn:
         return _Case("direct", "works", f"{find} and most links are direct, the others go over TURN")
     works = f"{find} and most links are direct, and those past a strict router or firewall fail without TURN"
@@ -155,6 +160,18 @@ def _unmet(found: Surroundings) -> list[str]:
 def _is_lan_possible(found: Surroundings) -> bool:
     """Is multicast of use to a network of this device? Without any, to a new one."""
     return found.multicast.state in ("heard", "possible") and bool(found.lan_networks or not found.networks)
+
+
+def _only_host(found: Surroundings, *, lan: bool) -> str | None:
+    """The one host that answers, where nothing shows that this device reaches any other; None otherwise."""
+    hosts = {_host(row.url) for row in found.servers if row.ok}
+    is_near = found.nat.state == "none" and lan
+    return hosts.pop() if len(hosts) == 1 and found.nat.state != "independent" and not is_near else None
+
+
+def _host(url: str) -> str:
+    rest = url.partition(":")[2].removeprefix("//")
+    return urlsplit(f"//{rest}").hostname or url
 
 
 def _any_turn(found: Surroundings) -> bool:

@@ -139,8 +139,8 @@ async def test_a_dead_server_costs_its_own_row_and_blocked_udp_leaves_tcp(folder
             servers = turn(address, f"{address}?transport=tcp", dead_turn)
             stun = [{"urls": [address.replace("turn:", "stun:")]}]
             home = record(relays=[relay, dead_relay], turn_servers=servers, stun_servers=stun)
-            status, answer = await look(folder / "device", device, home, code="direct")
-            assert (status, answer["verdict"], answer["code"]) == (0, "works", "direct")
+            status, answer = await look(folder / "device", device, home, code="turn_alone")
+            assert (status, answer["verdict"], answer["code"]) == (0, "works", "turn_alone")
             assert answer["sentence"].endswith(f"mend or remove {dead_relay} and {dead_turn}, which do not answer.")
             assert {each["url"] for each in answer["servers"] if not each["ok"]} == {dead_relay, dead_turn}
             assert row(answer, dead_turn)["ms"] is None
@@ -152,7 +152,7 @@ async def test_a_dead_server_costs_its_own_row_and_blocked_udp_leaves_tcp(folder
             # With a daemon it is the daemon that looks, at the networks that it is in.
             async with daemon(folder / "running", run_in=device.enter) as running:
                 await running.ask("network_add", config={**home, "id": "other"})
-                status, answer = await look(running.home, device, code="direct")
+                status, answer = await look(running.home, device, code="turn_alone")
                 assert (status, answer["networks"]) == (0, ["other"])
 
             host.ip("rule", "add", "pref", "100", "lookup", "local")

@@ -94,6 +94,9 @@ async def test_a_path_over_turn_and_then_over_a_cable(folder: Path) -> None:
                 assert (answer["sent"], answer["answered"], answer["loss_percent"]) == (1, 1, 0)
                 assert 0 < answer["least_ms"] == answer["mean_ms"] == answer["most_ms"]
                 ways.append(answer["way"])
+            status, answer = await app(a, outer[0], "netcheck")
+            assert (status, answer["code"], answer["nat"]["state"]) == (0, "turn_alone", "none"), answer
+            assert f"at least over TURN by UDP, for nothing but {PUBLIC} answers here" in answer["sentence"]
             assert f"over TURN by UDP: {server}, configured here" in ways  # one end at least is lent by our server
 
             # With a cable between them there is a direct path, which a person is waiting for.

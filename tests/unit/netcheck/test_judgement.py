@@ -106,6 +106,32 @@ CASES = [
         "Devices find each other and connect at least over TURN by TCP; name a STUN server for more direct links.",
     ),
     (
+        judge(
+            relay("ws://[2001:db8::1]:4848"),
+            ServerRow(kind="turn", url="turn:[2001:db8::1]:3478", over="udp", networks=(NETWORK,), ok=True),
+            stun(ok=False),
+            nat="unknown",
+        ),
+        "turn_alone",
+        "works",
+        "Devices find each other and connect at least over TURN by UDP, for nothing but 2001:db8::1 answers here; name "
+        "a STUN server at another address to learn whether they connect directly as well, and mend or remove "
+        "stun:stun.example, which does not answer.",
+    ),
+    (
+        judge(relay("ws://t.example:4848"), turn(), turn("tcp"), nat="none"),
+        "direct",
+        "works",
+        "Devices find each other and most links are direct, the others go over TURN; nothing has to be changed.",
+    ),
+    (
+        judge(relay("ws://t.example:4848"), turn(), turn("tcp"), nat="none", multicast=NO_MULTICAST),
+        "turn_alone",
+        "works",
+        "Devices find each other and connect at least over TURN by UDP and TCP, for nothing but t.example answers "
+        "here; name a STUN server at another address to learn whether they connect directly as well.",
+    ),
+    (
         judge(relay(ok=False), stun()),
         "no_relay",
         "limited",
