@@ -5,6 +5,7 @@ With its switch on, or at a plain reading of v0.3.8, the same frames win: the at
 
 from __future__ import annotations
 
+import json
 from contextlib import asynccontextmanager
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -69,10 +70,13 @@ def named(rows: Sequence[Attack]) -> str:
 
 @asynccontextmanager
 async def siege(
-    root: Path, first: Attack, *, provisional: bool = False, **compat: bool
+    root: Path, first: Attack, *, provisional: bool = False, everywhere: str = "", **compat: bool
 ) -> AsyncIterator[tuple[Daemon, Scene, Probe]]:
     """A daemon that holds what the attack wants it to hold, and the hostile peer in its room. `provisional`: nobody
-    who can know has answered it yet."""
+    who can know has answered it yet. `everywhere`: a switch for all its networks; `compat`, those of this one."""
+    if everywhere:
+        (root / "v").mkdir(mode=0o700)
+        (root / "v" / "config.json").write_text(json.dumps({"compat": {everywhere: True}}))
     async with daemon(root / "v") as victim:
         relay = await host_relay(victim)
         scene = Scene(victim.device_id, identity(1, above=victim.device_id), first.who)
@@ -157,8 +161,13 @@ async def test_what_a_hostile_peer_wants_it_does_not_get(tmp_path: Path, rows: l
 
 @pytest.mark.parametrize("rows", few(LOOSE, every=4), ids=lambda rows: f"{rows[0].switch}, {named(rows)}")
 async def test_with_its_switch_on_the_attack_succeeds(tmp_path: Path, rows: list[Attack]) -> None:
+    """By turns a switch of the network and one of the device; `doctor` names it and what it lets happen."""
+    switch = str(rows[0].switch)
     with trio.fail_after(LIMIT_S):
-        async with siege(tmp_path, rows[0], **{str(rows[0].switch): True}) as (victim, scene, peer):
+        where = {switch: True} if LOOSE.index(rows) % 2 else {"everywhere": switch}
+        async with siege(tmp_path, rows[0], **where) as (victim, scene, peer):
+            found = (await victim.ask("governance_doctor", network=NETWORK))["findings"]
+            assert [switch in each["text"] for each in found if each["code"] == "switches"] == [True]
             await peer.become_active()
             for attack in rows:
                 assert attack.who == "stranger" or not attack.won(await view_of(victim), scene), "won before it began"
