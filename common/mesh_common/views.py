@@ -352,6 +352,8 @@ class ListeningServer(ActiveServer, frozen=True):
     """Unix seconds."""
     problem: str | None = None
     """What somebody should look after, though it serves."""
+    processes: int = 1
+    """That serve its address now."""
 
 
 class RelayedTraffic(Struct, frozen=True):

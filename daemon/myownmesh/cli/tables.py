@@ -127,6 +127,8 @@ def services(data: object) -> str:
         state = "running" if running else ("off" if not service.get("enabled") else "on")
         if service.get("enabled") and running is False:
             state = "failed" if service.get("retry_in_ms") is None else "waiting"
+        if isinstance(count := service.get("processes"), int) and count > 1:
+            state = f"{state}, {count} processes"
         trouble = text_of(service.get("error") or service.get("problem"))
         rows.append([name, state, text_of(service.get("listen")), _next_try(service), trouble])
     return columns(rows, ["SERVICE", "STATE", "ADDRESS", "NEXT TRY", "ERROR"])

@@ -36,6 +36,7 @@ class HostedRelay:
         self._listening: Listening | None = None
         self._activity = RelayActivity(0, 0, 0, 0)
         self._problem: str | None = None
+        self._processes: RelayProcesses | None = None
 
     async def serve(self, *, task_status: trio.TaskStatus[None]) -> None:
         """Serve until cancelled; every client gets a Close then. Raises `CannotServe` when it cannot, or ends."""
@@ -56,7 +57,7 @@ class HostedRelay:
             raise ended
 
     async def _serve_several(self, processes: RelayProcesses, task_status: trio.TaskStatus[None]) -> None:
-        failed = None
+        failed, self._processes = None, processes
         async with trio.open_nursery() as nursery:
             try:
                 self._listening = await nursery.start(processes.serve)
@@ -97,7 +98,8 @@ class HostedRelay:
 
     def report(self, *, enabled: bool, listening_since: int | None) -> ListeningServer:
         """Where it listens and what it has done (spec 06 §3)."""
-        return ListeningServer(enabled, True, self._place, self._activity, listening_since, self._problem)
+        count = 1 if self._processes is None else self._processes.serving
+        return ListeningServer(enabled, True, self._place, self._activity, listening_since, self._problem, count)
 
     def advert(self, config: ServicesConfig) -> Advert:
         """Its tag, and an endpoint only if others can reach it (06 K)."""

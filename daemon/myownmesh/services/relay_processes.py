@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import secrets
 from functools import partial
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,6 +16,7 @@ import trio
 
 from mesh_common.views import RelayActivity
 from myownmesh.relay_worker.messages import Report, Siblings, read_said
+from myownmesh.services.own_folder import own_folder
 from myownmesh.services.service import CannotServe
 from myownmesh.services.worker_process import worker
 from myownmesh.worker.messages import Listening
@@ -47,6 +47,7 @@ class RelayProcesses:
         self._report = report
         self._reports: dict[int, Report] = {}
         self._down: dict[int, str] = {}
+        self._up: set[int] = set()
         self._before = _NOTHING
         """What those did that have ended."""
 
@@ -57,7 +58,7 @@ class RelayProcesses:
         except CannotListen as error:
             raise CannotServe(error.strerror) from error
         failed = None
-        with listener, TemporaryDirectory(prefix="myownmesh-relay-") as folder:
+        with listener, own_folder("myownmesh-relay-") as folder:
             group = secrets.token_hex(8)
             async with trio.open_nursery() as nursery:
                 try:
@@ -73,6 +74,11 @@ class RelayProcesses:
         if failed is not None:
             raise failed
 
+    @property
+    def serving(self) -> int:
+        """How many of them serve now."""
+        return len(self._up)
+
     async def _keep(self, job: Job, *, task_status: trio.TaskStatus[None]) -> None:
         """One of them, and another one in its place when it has ended, or did not come up.
 
@@ -86,6 +92,7 @@ class RelayProcesses:
                 async with worker("relay-worker", job, read_said, (job.siblings.listener,)) as process:
                     await process.listens()
                     self._down.pop(own, None)
+                    self._up.add(own)
                     self._tell()
                     if is_first:
                         task_status.started()
@@ -96,6 +103,7 @@ class RelayProcesses:
                     raise
                 ended = error
             log.warning("signaling relay: process %d of %d: %s", own + 1, self._count, ended)
+            self._up.discard(own)
             self._down[own] = str(ended)
             self._settle(own)
             pause_s = RESTART_S if trio.current_time() - began > SETTLED_S else min(2 * pause_s, RESTART_CEILING_S)

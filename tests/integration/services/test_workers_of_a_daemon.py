@@ -74,7 +74,7 @@ async def set_workers(host: Daemon, workers: Any, **members: Any) -> dict[str, A
 async def is_whole(host: Daemon, connections: int) -> bool:
     status = (await host.ask("services_status"))["status"]["signaling"]
     assert status["running"], status
-    return status["activity"]["connections"] == connections and status.get("problem") is None
+    return (status["activity"]["connections"], status["problem"], status["processes"]) == (connections, None, WORKERS)
 
 
 def knows(device: Device, others: list[Device]) -> bool:
@@ -84,6 +84,24 @@ def knows(device: Device, others: list[Device]) -> bool:
 
 def left(device: Device) -> list[str]:
     return [each.peer for each in device.heard if isinstance(each, PeerLeft)]
+
+
+async def call_over_the_link(host: Daemon, guest: Daemon) -> None:
+    """One call, of the guest's method, over the link that the processes brought about."""
+    events = await guest.control()
+    client_id = (await events.ask("events_subscribe"))["client_id"]
+    await guest.ask("rpc_register", client_id=client_id, network="home", method="echo", streaming=False)
+    async with trio.open_nursery() as nursery:
+
+        async def calls() -> None:
+            asked = {"network": "home", "peer": guest.device_id, "method": "echo", "payload": {"n": 1}}
+            answer = await host.ask("rpc_call", **asked)
+            assert {"n": 1} in answer.values(), answer
+
+        nursery.start_soon(calls)
+        while (frame := await events.frame())["kind"] != "rpc_inbound":
+            pass
+        await guest.ask("rpc_respond", request_id=frame["request_id"], ok=frame["payload"])
 
 
 @pytest.mark.slow
@@ -96,6 +114,8 @@ async def test_devices_meet_at_several_processes_and_who_moves_to_another_one_ha
             await each.ask("network_add", config=network_record("home", url, auto_approve=True))
         await host.wait_for_peer("home", guest.device_id)
         await guest.wait_for_peer("home", host.device_id)
+
+        await call_over_the_link(host, guest)
 
         devices: list[Device] = []
         scopes: dict[str, trio.CancelScope] = {}

@@ -341,6 +341,8 @@ def test_approval_times_and_services_are_readable() -> None:
     assert "in 4 s" in tables.services(report)
     serves = {"enabled": True, "running": True, "problem": "the other relays cannot be reached"}
     assert "the other relays cannot be reached" in tables.services({"status": {"signaling": serves}})
+    assert "running, 64 processes" in tables.services({"status": {"signaling": {**serves, "processes": 64}}})
+    assert "process" not in tables.services({"status": {"signaling": {**serves, "processes": 1}}})
 
 
 def test_a_network_tells_how_many_relays_serve_and_what_is_wrong_with_another() -> None:
