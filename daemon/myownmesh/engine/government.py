@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
-from attrs import define, field
+from msgspec import Struct, field
 
 from mesh_common.values import Value
 from myownmesh.governance.signatures import FAILED_CHECKS, Checks
-from myownmesh.governance.words import SAID_SECONDS
+from myownmesh.governance.sync import Advert
+from myownmesh.governance.words import SAID_SECONDS, Saying
 from myownmesh.protocol.clock import Instant
 from myownmesh.protocol.tokens import TokenBucket
 
@@ -23,9 +24,7 @@ if TYPE_CHECKING:
     from myownmesh.governance.book import Book
     from myownmesh.governance.first_contact import FirstContact
     from myownmesh.governance.signatures import Slices
-    from myownmesh.governance.sync import Advert
     from myownmesh.governance.verdicts import Verdict
-    from myownmesh.governance.words import Saying
     from myownmesh.protocol.frames import NetworkStatePropose
     from myownmesh.protocol.transitions import Transition
 
@@ -68,8 +67,7 @@ class Seen(Value, frozen=True):
     entry: Transition
 
 
-@define(eq=False)
-class Correspondence:
+class Correspondence(Struct, eq=False):
     """What is under way with one peer; it ends with the link."""
 
     asked_at: float | None = None
@@ -84,7 +82,7 @@ class Correspondence:
     """The counts behind which nothing new was."""
     shown: tuple[int, bytes] | None = None
     """Length and digest of the governance log that it showed last."""
-    said: dict[str, tuple[float, tuple[Saying, ...]]] = field(factory=dict)
+    said: dict[str, tuple[float, tuple[Saying, ...]]] = field(default_factory=dict)
     """Signatures of its own that it has just said, until when they are its word, and what it said with each."""
 
     def say(self, signature: str, saying: Saying, mono: float) -> None:

@@ -12,7 +12,6 @@ from hashlib import sha512
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
-import attrs
 import msgspec
 
 from myownmesh.engine.government import Correspondence
@@ -347,7 +346,7 @@ class Substitutes:
             self._redactor.know(name, told)
 
     def _letter(self, letter: Correspondence) -> Correspondence:
-        made: Correspondence = self._object(attrs.evolve(letter, said={}))
+        made: Correspondence = self._object(msgspec.structs.replace(letter, said={}))
         made.said = {self._text_of(text): until for text, until in letter.said.items()}
         return made
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import trio
-from attrs import define
+from msgspec import Struct
 
 from mesh_common.values import Value
 from myownmesh.engine.diagnostics import short_id
@@ -50,8 +50,7 @@ class Door(Value, frozen=True):
     """Say something in the diagnostics."""
 
 
-@define
-class _Visitor:
+class _Visitor(Struct):
     """What is remembered of an id that showed what opens nothing."""
 
     wrong: int = 0

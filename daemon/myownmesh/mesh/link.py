@@ -8,16 +8,15 @@ here for the session's buffer to drain (spec 04 §10.3).
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, assert_never
 
-from attrs import define
+from msgspec import Struct
 
 from myownmesh.engine.actions import AddCandidate, MakeOffer, TakeAnswer, TakeOffer
 from myownmesh.transport.session import Order, SessionNotOpen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from myownmesh.transport.session import Session
 
 SEND_TIMEOUT_S = 2.0
@@ -35,8 +34,7 @@ NOT_OPEN = "transport: data channel not open"
 QUEUE_FULL = "transport: send queue of this peer is full"
 
 
-@define(slots=True)
-class _Waiting:
+class _Waiting(Struct, eq=False):
     deadline: float
     data: bytes
     order: Order

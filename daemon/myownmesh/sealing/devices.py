@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Final
 
-from attrs import Factory, define, field
+from msgspec import Struct, field
 
 from mesh_common.values import Value
 from myownmesh.protocol.tokens import TokenBucket
@@ -38,24 +38,23 @@ class Newest(Value, frozen=True):
     t: int
 
 
-@define(eq=False)
-class Device:
+class Device(Struct, eq=False):
     """What is known of one device."""
 
     seals: bool = False
     newest: Newest | None = None
-    ours: OrderedDict[str, bool] = Factory(OrderedDict)
+    ours: OrderedDict[str, bool] = field(default_factory=OrderedDict)
     """Our last offers to it: whether each was sealed."""
-    theirs: OrderedDict[str, bool] = Factory(OrderedDict)
+    theirs: OrderedDict[str, bool] = field(default_factory=OrderedDict)
     """Its last offers to us, likewise."""
-    replays: Replays = Factory(Replays)
+    replays: Replays = field(default_factory=Replays)
     told_at: float | None = None
     """When a message that does not open was last told of."""
-    budget: TokenBucket = field(factory=lambda: TokenBucket(OPENED_PER_S, OPENED_PER_S, 0.0))
+    budget: TokenBucket = field(default_factory=lambda: TokenBucket(OPENED_PER_S, OPENED_PER_S, 0.0))
     """Of messages under the newest announce's key."""
-    _by_key: OrderedDict[str, int] = Factory(OrderedDict)
+    _by_key: OrderedDict[str, int] = field(default_factory=OrderedDict)
     _clear_since: float | None = None
-    _clear: deque[float] = field(factory=lambda: deque(maxlen=CLEAR_ANNOUNCES))
+    _clear: deque[float] = field(default_factory=lambda: deque(maxlen=CLEAR_ANNOUNCES))
 
     def announced(self, key: str, t: int, *, seals: bool) -> bool:
         """A good announce; False for a stale copy, of which nothing follows."""

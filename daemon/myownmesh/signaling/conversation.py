@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from typing import TYPE_CHECKING
 
-from attrs import define
+from msgspec import Struct
 
+from myownmesh.protocol.clock import Instant
 from myownmesh.protocol.tokens import TokenBucket
 from myownmesh.signaling import relayframes as frames
 from myownmesh.signaling.nostr import KIND_PRESENCE
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     from msgspec import Raw
 
-    from myownmesh.protocol.clock import Instant
     from myownmesh.protocol.signals import InboundSignal
     from myownmesh.signaling.membership import Membership
     from myownmesh.signaling.outbound import Outbound
@@ -52,8 +52,7 @@ _BYTES_PER_TOKEN = 1024
 _LIE_TOKENS = 20.0
 
 
-@define
-class Subscription:
+class Subscription(Struct):
     """One of our three subscriptions on this relay."""
 
     sub: str

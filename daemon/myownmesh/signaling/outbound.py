@@ -7,7 +7,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 import msgspec
-from attrs import define, field
+from msgspec import Struct
 
 from myownmesh.protocol.tokens import TokenBucket
 from myownmesh.signaling.envelope import (
@@ -20,7 +20,7 @@ from myownmesh.signaling.envelope import (
     OfferBody,
     encode_envelope,
 )
-from myownmesh.signaling.nostr import KIND_EPHEMERAL, KIND_PRESENCE
+from myownmesh.signaling.nostr import KIND_EPHEMERAL, KIND_PRESENCE, NostrEvent
 
 if TYPE_CHECKING:
     from myownmesh.protocol.signals import SendAnswer, SendCandidate, SendOffer, SendSealed
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         Body,
         TwinBody,
     )
-    from myownmesh.signaling.nostr import NostrEvent, NostrKey
+    from myownmesh.signaling.nostr import NostrKey
 
 PUBLISHES_PER_S = 40
 """Below the 50 events per second after which a hosted relay drops events without a word and counts strikes."""
@@ -50,15 +50,14 @@ class Urgency(IntEnum):
     CANDIDATE = 2
 
 
-@define(eq=False)
-class Outbound:
+class Outbound(Struct, eq=False):
     """One event and, for relays that refuse our `p` tags, its form without them."""
 
     event: NostrEvent
     urgency: Urgency
     made_at: float
     """Monotonic seconds."""
-    _untagged: NostrEvent | None = field(default=None, init=False)
+    _untagged: NostrEvent | None = None
 
     def for_relay(self, *, tagged: bool, key: NostrKey) -> NostrEvent:
         if tagged or not self.event.tag_values("p"):
