@@ -11,6 +11,7 @@ from myownmesh.governance import signatures
 from myownmesh.governance.book import Book
 from myownmesh.governance.denials import read_denial, take_denial
 from myownmesh.governance.hearing import hear_entries
+from myownmesh.governance.pins import Pin
 from myownmesh.governance.signatures import Checks, finish
 from myownmesh.governance.sync import denial
 from myownmesh.governance.words import HEARSAY
@@ -86,6 +87,9 @@ def test_an_unfounded_device_believes_no_deny() -> None:
     for kind in ("open", "closed", "silent"):
         book = Book(NETWORK, DAVE, configured=kind)  # type: ignore[arg-type]  # one of the words
         assert taken(book, deny) is book
+    joiner = Book(NETWORK, DAVE, Pin(NETWORK).founded_by(ALICE))
+    old = Deny("evicted", BASE, (entry(Evict(DAVE), ALICE, at=20),))
+    assert (joiner.kind, taken(joiner, old)) == ("closed", joiner), "it may have been let in again since"
 
 
 def test_the_captured_deny_of_a_running_daemon_is_understood() -> None:
