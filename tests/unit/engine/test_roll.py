@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,6 +28,7 @@ MAKE = (placeholder, connecting, handshaking, pending, active, shelved)
 STEPS = st.lists(st.tuples(st.sampled_from(IDS), st.none() | st.sampled_from(range(len(MAKE)))), max_size=30)
 
 
+@pytest.mark.unwatched
 @given(steps=STEPS)
 def test_statuses_and_admitted_peers_are_those_of_the_entries(steps: list[tuple[str, int | None]]) -> None:
     roll = Roll()
@@ -42,6 +44,7 @@ def test_statuses_and_admitted_peers_are_those_of_the_entries(steps: list[tuple[
         assert list(roll.live()) == [peer for peer in peers.values() if isinstance(peer, Live)]
 
 
+@pytest.mark.unwatched
 @given(ids=st.sets(st.sampled_from("abcdefghijkl"), min_size=1), gone=st.sampled_from("abcdefghijkl"))
 def test_whom_the_shape_wants_follows_the_roster(ids: set[str], gone: str) -> None:
     core = Core(LOW, "home", EngineConfig(topology=Ring(2)), Roster("home"), random.Random(1))

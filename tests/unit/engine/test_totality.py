@@ -6,6 +6,7 @@ import random
 from typing import TYPE_CHECKING
 
 import msgspec
+import pytest
 from attrs import define, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -436,6 +437,7 @@ steps = st.one_of(
 )
 
 
+@pytest.mark.unwatched
 @settings(max_examples=examples(300), deadline=None)
 @given(st.booleans(), st.lists(steps, min_size=4, max_size=40))
 def test_any_input_in_any_state(auto_approve: bool, inputs: list[Callable[[Trial], None]]) -> None:

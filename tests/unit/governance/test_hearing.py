@@ -283,6 +283,7 @@ def by_carol(at: int) -> Transition:
     return Transition(at, PUT_OUT, (CAROL,), (signature,))
 
 
+@pytest.mark.unwatched
 @pytest.mark.heavy
 def test_a_removal_that_somebody_raised_is_kept_no_longer_than_what_is_sure_of_it() -> None:
     """24.3 no. 48. A device whose removal was kept with the time of a liar stayed out when it was let in again
@@ -296,6 +297,7 @@ def test_a_removal_that_somebody_raised_is_kept_no_longer_than_what_is_sure_of_i
     assert vouched(known, entry(ADMIT, ALICE, at=100)).role(DAVE) == "member"
 
 
+@pytest.mark.unwatched
 @pytest.mark.heavy
 def test_a_kept_removal_stays_where_nothing_sure_takes_its_place() -> None:
     book = demoted(hears(founded(), by_carol(4000)))

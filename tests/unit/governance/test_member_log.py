@@ -537,6 +537,7 @@ def node_of(heard: Iterable[tuple[Transition, Speaker]], me: str = FRANK) -> Nod
     return node
 
 
+@pytest.mark.unwatched
 @settings(max_examples=examples(150), deadline=None)
 @given(HEARD, st.randoms(), st.sampled_from([FRANK, DAVE, ALICE]))
 def test_neither_order_nor_repetition_nor_slicing_matters(

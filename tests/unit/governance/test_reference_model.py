@@ -50,6 +50,7 @@ def test_adoption(case: dict[str, Any]) -> None:
     assert adopted == (case["expect"] == "adopt")
 
 
+@pytest.mark.unwatched
 @pytest.mark.heavy
 @pytest.mark.parametrize("attack", [each for each in ATTACKS if each.switch is None], ids=lambda each: each.name)
 def test_attacks_succeed_against_v038(attack: Attack) -> None:

@@ -331,6 +331,7 @@ ENTRIES = st.builds(
 )
 
 
+@pytest.mark.unwatched
 @pytest.mark.heavy
 @settings(max_examples=examples(60), deadline=None)
 @given(st.lists(st.lists(ENTRIES, max_size=6), min_size=2, max_size=4), st.booleans(), st.randoms())

@@ -21,6 +21,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.unwatched
 @given(VALUES, st.sampled_from([None, 1, "\t"]))
 def test_it_means_the_same_and_is_never_longer(value: object, indent: int | str | None) -> None:
     spelled = json.dumps(value, indent=indent).encode()

@@ -63,6 +63,7 @@ def test_no_proof_is_shown_by_accident() -> None:
     assert SHOWN.mac not in repr(SHOWN)
 
 
+@pytest.mark.unwatched
 @pytest.mark.heavy
 @given(
     st.recursive(

@@ -165,6 +165,7 @@ def test_a_number_is_found_wherever_one_may_stand(text: str, number: str) -> Non
         strict_json.proven((text % number).encode())
 
 
+@pytest.mark.unwatched
 @given(json_values)
 def test_every_json_value_passes_and_comes_back(value: object) -> None:
     written = strict_json.dumps(value)
@@ -235,6 +236,7 @@ def test_spaced_and_foreign_texts_come_apart_too() -> None:
     ]
 
 
+@pytest.mark.unwatched
 @given(st.lists(st.tuples(st.text(max_size=2), json_values), max_size=5), st.sampled_from(["", " ", "\n\t"]))
 def test_every_object_comes_apart_into_its_members(pairs: list[tuple[str, object]], gap: str) -> None:
     texts = [(name, json.dumps(value)) for name, value in pairs]
