@@ -25,24 +25,35 @@ TOLD: Final = MEMBERS // 2 * ROOM // 2
 """Every member of one relay is told that each of the other one in its room left."""
 
 
+FAULTS: Final = {
+    Fault("a", signal.SIGKILL, 1.0): 0,
+    Fault("b", signal.SIGSTOP, LEASE_S + BEAT_S + 2.0): TOLD,
+    Fault("redis", signal.SIGKILL, 2.0): 0,
+    Fault("redis", signal.SIGSTOP, 7.0): 0,
+}
+
+
 @needs("redis-server", "redis-server", "relays on a bus were not tried")
 @pytest.mark.slow
+@pytest.mark.parametrize(("fault", "told_left"), FAULTS.items(), ids=map(str, FAULTS))
 def test_whichever_part_is_killed_or_stands_still_rooms_are_whole_again_and_nobody_is_taken_for_gone(
-    tmp_path: Path,
+    fault: Fault, told_left: int, tmp_path: Path
 ) -> None:
-    faults = {
-        Fault("a", signal.SIGKILL, 1.0): 0,
-        Fault("b", signal.SIGSTOP, LEASE_S + BEAT_S + 2.0): TOLD,
-        Fault("redis", signal.SIGKILL, 2.0): 0,
-        Fault("redis", signal.SIGSTOP, 7.0): 0,
-    }
     with world(tmp_path, MEMBERS, is_one=False) as made:
         made.all_come()
-        for fault, told_left in faults.items():
-            seen = made.suffer(fault, RATE)
-            assert seen.said, seen
-            assert (seen.missed, seen.unreplayed, seen.twice, seen.wrong) == (0, 0, 0, 0), seen
-            assert seen.told_left == told_left, seen
+        seen = made.suffer(fault, RATE)
+        assert seen.said, seen
+        assert (seen.missed, seen.unreplayed, seen.twice, seen.wrong) == (0, 0, 0, 0), seen
+        assert seen.told_left == told_left, seen
+
+
+@needs("redis-server", "redis-server", "relays on a bus were not tried")
+@pytest.mark.slow
+def test_who_stays_away_leaves_six_seconds_later_and_after_a_killed_relay_at_the_end_of_its_lease(
+    tmp_path: Path,
+) -> None:
+    with world(tmp_path, MEMBERS, is_one=False) as made:
+        made.all_come()
         first, _ = stay_away(made, 20)
         assert first > LEAVE_DELAY_S - 0.1
         first, _ = stay_away(made, 40, Fault("a", signal.SIGKILL, 1.0))
