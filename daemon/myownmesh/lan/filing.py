@@ -2,7 +2,8 @@
 
 A connection that we dialled leads to whom we dialled. One that somebody else opened leads to whoever its first line
 names, if it comes from an address that this device is known to have, or nothing is known of it: anybody in the local
-network can X"""
+network can say a line in any name, and would get the answers that are meant for another.
+"""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -58,7 +59,11 @@ class RelayProcesses:
         except CannotListen as error:
             raise CannotServe(error.strerror) from error
         failed = None
-        with listener, own_folder("myownmesh-relay-") as folder:
+        with listener, ExitStack() as entered:
+            try:
+                folder = entered.enter_context(own_folder("myownmesh-relay-"))
+            except OSError as error:
+                raise CannotServe(f"its processes have no folder to meet in: {error.strerror or error}") from error
             group = secrets.token_hex(8)
             async with trio.open_nursery() as nursery:
                 try:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 from msgspec.structs import replace
 
 from myownmesh.protocol.schema import U16, U32, U64
 from myownmesh.store.record import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _ANYWHERE = "0.0.0.0"
 
@@ -142,20 +147,12 @@ class ServicesConfig(Record, frozen=True, kw_only=True):
         The reference's ``ctl services enable`` sends back what it can decode, so an absent ``public_url`` does not
         mean that somebody removed it (spec 05 §14).
         """
-        unknown, turn_unknown = dict(self.signaling.unknown), dict(self.turn.unknown)
-        for name, url in (("public_url", stored.signaling.public_url), ("bus", stored.signaling.bus)):
-            if name not in unknown and url is not None:
-                unknown[name] = url
-            elif unknown.get(name, "") is None:
-                del unknown[name]  # whoever says null wants it unset, and an unset member is left out of the file
-        if "tls" not in turn_unknown and "tls" in stored.turn.unknown:
-            turn_unknown["tls"] = stored.turn.unknown["tls"]
-        elif turn_unknown.get("tls", "") is None:
-            del turn_unknown["tls"]
+        signaling = _with_own(self.signaling.unknown, stored.signaling.unknown, ("public_url", "bus", "workers"))
+        turn = _with_own(self.turn.unknown, stored.turn.unknown, ("tls",))
         return replace(
             self,
-            signaling=replace(self.signaling, unknown=unknown),
-            turn=replace(self.turn, unknown=turn_unknown),
+            signaling=replace(self.signaling, unknown=signaling),
+            turn=replace(self.turn, unknown=turn),
         )
 
     def redacted(self) -> ServicesConfig:
@@ -165,6 +162,12 @@ class ServicesConfig(Record, frozen=True, kw_only=True):
         if (bus := signaling.bus) is not None:
             signaling = replace(signaling, unknown={**signaling.unknown, "bus": _without_password(bus)})
         return replace(self, signaling=signaling, turn=replace(self.turn, credentials=credentials))
+
+
+def _with_own(sent: Mapping[str, object], stored: Mapping[str, object], names: tuple[str, ...]) -> dict[str, object]:
+    """What was sent, with stored members of these names; one that is null is unset, and left out of the file."""
+    kept = {name: stored[name] for name in names if name in stored} | dict(sent)
+    return {name: value for name, value in kept.items() if value is not None or name not in names}
 
 
 def _without_password(url: str) -> str:

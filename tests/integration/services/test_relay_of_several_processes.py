@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import tempfile
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 import trio
 
-from mesh_common.views import RelayActivity
+from mesh_common.views import RelayActivity, WaitingServer
 from myownmesh.protocol.signals import PeerAnnounced, PeerLeft
 from myownmesh.relay.client import Limits
 from myownmesh.relay_worker.messages import Job
+from myownmesh.services.host import Services
 from myownmesh.services.relay_processes import RelayProcesses, together
+from myownmesh.services.roles import hosted_roles
 from myownmesh.services.service import CannotServe
+from myownmesh.store.services_config import ServicesConfig
 from support.signaling import new_device, running
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from myownmesh.relay_worker.messages import Report
     from support.signaling import Device
@@ -93,6 +98,21 @@ async def test_an_address_that_is_taken_is_refused_with_its_name() -> None:
         processes = RelayProcesses(Job("127.0.0.1", port), PROCESSES, lambda _report: None)
         with pytest.raises(CannotServe, match=f"cannot listen on TCP 127.0.0.1:{port}"):
             await processes.serve(task_status=trio.TASK_STATUS_IGNORED)
+
+
+async def test_without_a_folder_to_meet_in_it_does_not_serve_and_the_daemon_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "of a disk that is away"))
+    block = {"enabled": True, "bind": "127.0.0.1", "port": 0, "workers": PROCESSES}
+    services = Services(version="0.3.8", roles=hosted_roles(compat=dict))
+    async with trio.open_nursery() as nursery:
+        await nursery.start(services.run)
+        await services.apply(ServicesConfig.from_json({"signaling": block}))
+        report = services.report(joined=0).signaling
+        assert isinstance(report, WaitingServer)
+        assert "no folder to meet in: No such file or directory" in report.error
+        nursery.cancel_scope.cancel()
 
 
 def test_what_processes_do_is_told_as_what_one_relay_does() -> None:

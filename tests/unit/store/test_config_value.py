@@ -261,14 +261,23 @@ def test_our_own_members_are_read_and_left_out_when_unset() -> None:
     assert "socket_group" not in MeshConfig().text()
 
 
-def test_a_services_block_without_our_member_keeps_the_stored_one() -> None:
-    stored = ServicesConfig.from_json({"signaling": {"public_url": "wss://r.example"}})
-    sent = ServicesConfig.from_json({"signaling": {"enabled": True}})
-    kept = sent.keeping_own_members(stored)
-    assert kept.signaling.enabled
-    assert kept.signaling.public_url == "wss://r.example"
-    cleared = ServicesConfig.from_json({"signaling": {"public_url": None}}).keeping_own_members(stored)
-    assert cleared.signaling.public_url is None
+@pytest.mark.parametrize(
+    ("service", "member", "value"),
+    [
+        ("signaling", "public_url", "wss://r.example"),
+        ("signaling", "bus", "redis://bus.example"),
+        ("signaling", "workers", 4),
+        ("turn", "tls", {"cert_file": "/c.pem", "key_file": "/k.pem"}),
+    ],
+)
+def test_a_services_block_without_our_member_keeps_the_stored_one(service: str, member: str, value: object) -> None:
+    """v0.3.8's `ctl services enable` sends back what it can decode."""
+    stored = ServicesConfig.from_json({service: {member: value}})
+    kept = ServicesConfig.from_json({service: {"enabled": True}}).keeping_own_members(stored)
+    assert kept == ServicesConfig.from_json({service: {"enabled": True, member: value}})
+    another = ServicesConfig.from_json({service: {member: "another"}})
+    assert another.keeping_own_members(stored) == another
+    cleared = ServicesConfig.from_json({service: {member: None}}).keeping_own_members(stored)
     assert cleared == ServicesConfig()  # an unset member is left out of the file
 
 
