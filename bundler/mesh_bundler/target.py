@@ -170,11 +170,6 @@ def check_availability(platform: Platform, tag: SemVer) -> None:
         )
 
 
-def signature_possible(tag: SemVer) -> bool:
-    """Whether a reference release of this tag can carry signatures at all (its pipeline signs since v0.2.10)."""
-    return tag.core >= (0, 2, 10)
-
-
 def _arch(machine: str) -> str | None:
     return _ARCHES.get(machine.lower())
 

@@ -25,7 +25,7 @@ _EVENTS: Final[dict[tuple[object, object], type[events.MeshEvent]]] = {
 }
 
 
-_FAMILIES: Final = (views.Tier, views.DropReason, views.Shape, views.ServerReport)
+_FAMILIES: Final = (views.DropReason, views.Shape, views.ServerReport)
 """Classes whose subclasses have the members that stand on the wire only sometimes."""
 
 

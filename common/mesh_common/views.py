@@ -54,12 +54,6 @@ class Tier(Struct, frozen=True):
     kind: str
 
 
-class RetryTier(Tier, frozen=True):
-    """`rehandshake` and `room_rejoin`, which nobody produces any more."""
-
-    attempt: int
-
-
 class DropReason(Struct, frozen=True):
     """Why a peer's link ended: `denied`, `ice_failed`, `auth_failed`, `user_left`, `topology_pruned`, …"""
 

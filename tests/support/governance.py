@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec.structs import fields
+
 from myownmesh.governance.adoption import hear_log
 from myownmesh.governance.book import Book
 from myownmesh.governance.log import BadLog, heard
 from myownmesh.governance.merging import merge_of, skip
 from myownmesh.governance.pins import Pin
 from myownmesh.governance.ratifying import append, ratify
-from myownmesh.governance.rules import STRICT
+from myownmesh.governance.rules import STRICT, Rules
 from myownmesh.governance.signatures import Checks, finish
 from myownmesh.governance.signed_bytes import signed_bytes
 from myownmesh.governance.words import OURSELVES
@@ -25,11 +27,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from myownmesh.governance.log import Log
-    from myownmesh.governance.rules import Rules
     from myownmesh.protocol.transitions import Variant
 
 NETWORK: Final = "fleet-1"
 CHECKS: Final = Checks(NETWORK)
+V038: Final = Rules(*(True for _ in fields(Rules)))
+"""Every point of v0.3.8 at once; what has no switch stays strict."""
 
 DEVICES: Final[dict[str, Identity]] = {
     key["name"]: Identity.from_seed(bytes.fromhex(key["seed_hex"])) for key in load("governance", "keys")

@@ -51,11 +51,6 @@ class Governor:
         return self._core.government.is_down
 
     @property
-    def waits_for_contact(self) -> bool:
-        """Whether nobody who could know has told this device yet who belongs here."""
-        return self._core.government.contact is not None
-
-    @property
     def linked(self) -> frozenset[str]:
         """Devices that this one talks to."""
         return frozenset(peer.device_id for peer in self._core.live_peers())

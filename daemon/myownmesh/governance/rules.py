@@ -40,5 +40,3 @@ class Rules(Value, frozen=True):
 
 
 STRICT: Final = Rules()
-V038: Final = Rules(*(True for _ in fields(Rules)))
-"""Every point of v0.3.8 at once; what has no switch stays strict."""

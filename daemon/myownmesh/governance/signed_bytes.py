@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from myownmesh.protocol.transitions import Variant
 
 STATE_TAG: Final = "myownmesh-network-state-v1:"
-SPLIT_TAG: Final = "myownmesh-split-v1:"
 
 
 def signed_bytes(network_id: str, variant: Variant) -> bytes:
@@ -49,11 +48,6 @@ def content_digest(network_id: str, variant: Variant) -> str:
 def founding_digest(network_id: str, variant: Variant, founder: str) -> bytes:
     """SHA-256 over what a founding entry says and who says it; pins and ids of records are made of it (02 §24.2)."""
     return sha256(signed_bytes(network_id, variant) + b"|" + founder.encode()).digest()
-
-
-def split_id(parent_id: str, signers: Iterable[str]) -> str:
-    """The id of the network that `signers` split off from `parent_id`."""
-    return base32.encode(sha256(f"{SPLIT_TAG}{parent_id}|{'|'.join(_sorted(signers))}".encode()).digest())
 
 
 def _said(variant: Variant) -> str:

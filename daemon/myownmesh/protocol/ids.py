@@ -27,7 +27,6 @@ _LETTER_OF_5_BITS: Final = base32.ALPHABET * 8
 _LETTER_OF_1_BIT: Final = b"a" * 128 + b"q" * 128
 """By a random byte."""
 _DEVICE_ID: Final = re.compile(r"[a-z2-7]{51}[aq]")
-_CODE: Final = re.compile(r"[a-z0-9]{6}")
 _NETWORK_ID_CHARACTER: Final = re.compile(r"[a-z0-9_-]")
 # The Unicode property White_Space. str.strip() would also take U+001C…U+001F, which separate nothing here.
 WHITE_SPACE: Final = (
@@ -117,11 +116,6 @@ def generate_network_id(rng: Rng) -> str:
 def random_code(rng: Rng) -> str:
     """A verification code: six characters that one person reads out to another."""
     return _random36(rng, VERIFICATION_CODE_LENGTH)
-
-
-def is_verification_code(text: str) -> bool:
-    """True when a code from the other side is safe to show as one; it has no other meaning."""
-    return _CODE.fullmatch(text) is not None
 
 
 def random_nonce(rng: Rng) -> str:

@@ -201,10 +201,6 @@ class Roster:
         insort(ids, me.encode())
         return _hash(ids)
 
-    def full_root(self) -> str:
-        """Hash over all that the entries say; not used on the wire any more, but it tells whether anything changed."""
-        return self._full_root
-
     @cached_property
     def _membership_root(self) -> str:
         text = self._ids_as_text
@@ -217,16 +213,6 @@ class Roster:
         if self._id_text is None:
             object.__setattr__(self, "_id_text", IdText.of(self._rows))
         return self._id_text
-
-    @cached_property
-    def _full_root(self) -> str:
-        digest = sha256(b"v1")
-        for entry in self._sorted():
-            digest.update(_leaf(entry))
-        return base32.encode(digest.digest())
-
-    def _sorted(self) -> list[Entry]:
-        return sorted(self.entries, key=lambda entry: entry.device_id.encode())
 
     @property
     def last_edit_ts(self) -> int:
@@ -291,10 +277,6 @@ class Roster:
 def _hash(ids: list[bytes]) -> str:
     """The root over ids of any length."""
     return base32.encode(sha256(BEFORE_IDS + b"|".join([*ids, b""])).digest())
-
-
-def _leaf(entry: Entry) -> bytes:
-    return sha256(f"v1|{entry.device_id}|{entry.label}|{entry.approved_at}|{entry.role}".encode()).digest()
 
 
 def _entry_json(entry: Entry) -> dict[str, Any]:

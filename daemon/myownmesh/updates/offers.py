@@ -46,11 +46,6 @@ def asset_name(platform: str, *, folder: bool = False) -> str:
     return f"{'dir-' if folder else ''}myownmesh-{platform}.tar.gz"
 
 
-def pick(asset: str, names: list[str]) -> str | None:
-    """The asset among the names of a release; nothing that is only like it."""
-    return asset if asset in names else None
-
-
 def read_feed(body: bytes) -> object:
     """The JSON of a feed. Raises `FeedError`."""
     try:

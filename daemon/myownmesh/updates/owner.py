@@ -17,8 +17,3 @@ _MANAGED_PLACES = (
 def manager_of(path: str) -> str | None:
     """Who manages programs at this real path; None where a program may replace itself."""
     return next((name for place, name in _MANAGED_PLACES if re.search(place, path)), None)
-
-
-def install_kind(path: str) -> str:
-    """``raw`` or ``package_manager``, by the program's real path alone."""
-    return "raw" if manager_of(path) is None else "package_manager"

@@ -110,11 +110,6 @@ class ClientState(Value, frozen=True):
         return sum(p.status in CONNECTED for p in self.peers)
 
     @property
-    def pending_approvals(self) -> int:
-        """Devices that wait for a decision here (spec 08 FE-2.5)."""
-        return sum(p.status == "pending_approval" for p in self.peers)
-
-    @property
     def pill(self) -> str:
         """What the phase alone says; `headline` knows more."""
         return phases.pill_text(self.handle, self.phase, self.connected_peers, self.error)

@@ -17,7 +17,6 @@ from mesh_bundler.target import (
     HostFacts,
     check_availability,
     detect,
-    signature_possible,
     slot_name,
     target_of_triple,
 )
@@ -140,8 +139,6 @@ def test_asset_urls(case: Any) -> None:
 def test_asset_availability(case: Any) -> None:
     tag = SemVer.parse(case["tag"].removeprefix("v"))
     assert tag is not None
-    if "signature_possible" in case:
-        assert signature_possible(tag) == case["signature_possible"]
     if "error" not in case["expect"]:
         check_availability(PLATFORMS[case["platform"]], tag)
         return

@@ -19,7 +19,6 @@ from mesh_common.views import (
     JoinedNetwork,
     PeerStatus,
     Phase,
-    RetryTier,
     RingShape,
     ServerReport,
     Shape,
@@ -173,9 +172,7 @@ ENUMS = load("control-socket", "enums")
 
 @pytest.mark.parametrize("case", [*LOCAL["tiers"], *ENUMS["tier_objects"]], ids=str)
 def test_tiers(case: dict[str, Any]) -> None:
-    tier = read(Tier, case)
-    assert isinstance(tier, RetryTier) == ("attempt" in case)
-    assert json.dumps(msgspec.json.decode(msgspec.json.encode(tier))) == json.dumps(case)
+    assert read(Tier, case) == Tier(case["kind"])
 
 
 @pytest.mark.parametrize("case", LOCAL["drop_reasons"], ids=str)

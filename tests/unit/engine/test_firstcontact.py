@@ -77,7 +77,7 @@ def status(bench: Bench, device: Identity) -> str:
 def test_until_then_governance_is_heard_and_nothing_else_is_answered() -> None:
     bench = joiner()
     assert code(bench) == "waits_for_authority"
-    assert bench.engine.governor.waits_for_contact
+    assert bench.engine.governor.book.pin.provisional
     bench.wait(3.0)
     bench.frames.clear()
     bench.frame(Ping(7))
@@ -96,7 +96,7 @@ def test_until_then_governance_is_heard_and_nothing_else_is_answered() -> None:
     [record] = bench.engine.governor.book.proposals.records.values()
     assert record.proposer == bench.peer_id
     assert bench.status == "pending_approval"
-    assert bench.engine.governor.waits_for_contact, "the peer is no authority: it may have shown an old log"
+    assert bench.engine.governor.book.pin.provisional, "the peer is no authority: it may have shown an old log"
 
 
 def test_an_owner_that_answers_makes_its_link_and_those_of_members_what_they_are_elsewhere() -> None:
@@ -105,7 +105,7 @@ def test_an_owner_that_answers_makes_its_link_and_those_of_members_what_they_are
     joins(bench, OWNER)
     assert {status(bench, device) for device in (bench.them, STRANGER, OWNER)} == {"pending_approval"}
     says(bench, OWNER, RosterEntries((), (FOUNDING,), (grant(bench.us.device_id), grant(bench.peer_id))))
-    assert not bench.engine.governor.waits_for_contact
+    assert not bench.engine.governor.book.pin.provisional
     assert "an authority has answered; this device knows who belongs here" in [diag.message for diag in bench.diags]
     assert (status(bench, OWNER), bench.status) == ("active", "active")
     assert status(bench, STRANGER) == "pending_approval", "nobody signed it in"
@@ -128,7 +128,7 @@ def test_a_click_is_about_one_device() -> None:
     bench.engine.governor.click(STRANGER.device_id, bench.now)
     bench.collect()
     assert (bench.status, status(bench, STRANGER)) == ("active", "active")
-    assert bench.engine.governor.waits_for_contact, "what it knows of the network is no more than before"
+    assert bench.engine.governor.book.pin.provisional, "what it knows of the network is no more than before"
 
 
 def test_a_flood_before_it_is_known_who_belongs_is_bounded_as_later() -> None:
@@ -168,7 +168,7 @@ def test_whoever_was_told_by_an_owner_knows_it_after_a_restart() -> None:
     joins(bench, OWNER)
     says(bench, OWNER, RosterEntries((), (FOUNDING,), (grant(bench.us.device_id), grant(bench.peer_id))))
     assert not bench.engine.governor.book.pin.provisional
-    assert not restarted(bench).engine.governor.waits_for_contact
+    assert not restarted(bench).engine.governor.book.pin.provisional
 
 
 def owner_without_its_log(*back: Transition, missing: int = 2) -> Bench:
@@ -186,9 +186,9 @@ def owner_without_its_log(*back: Transition, missing: int = 2) -> Bench:
 
 def test_a_click_of_the_only_owner_is_its_word() -> None:
     bench = owner_without_its_log()
-    assert bench.engine.governor.waits_for_contact
+    assert bench.engine.governor.book.pin.provisional
     bench.engine.governor.click(bench.peer_id, bench.now)
-    assert not bench.engine.governor.waits_for_contact
+    assert not bench.engine.governor.book.pin.provisional
     bench.engine.governor.click(bench.peer_id, bench.now)
     assert not bench.engine.governor.book.pin.provisional
 
@@ -197,7 +197,7 @@ def test_a_click_of_one_owner_among_others_is_about_one_device() -> None:
     bench = joiner()
     bench.frame(RosterEntries((), (FOUNDING, grant(bench.us.device_id, "owner")), ()))
     bench.engine.governor.click(bench.peer_id, bench.now)
-    assert bench.engine.governor.waits_for_contact
+    assert bench.engine.governor.book.pin.provisional
 
 
 def asked(bench: Bench) -> bool:

@@ -27,7 +27,7 @@ from myownmesh.governance.hearing import hear_entries
 from myownmesh.governance.log import EMPTY, BadLog
 from myownmesh.governance.memory import Memory, undone
 from myownmesh.governance.pins import Pin, founder_and_genesis, read_pin
-from myownmesh.governance.rules import STRICT, V038, Rules
+from myownmesh.governance.rules import STRICT, Rules
 from myownmesh.governance.sync import is_news, log_digest
 from myownmesh.governance.words import HEARSAY, OURSELVES, Speaker
 from myownmesh.protocol.json_words import JsonError
@@ -45,6 +45,7 @@ from support.governance import (
     FRANK,
     MALLORY,
     NETWORK,
+    V038,
     entries_of,
     entry,
     followers,

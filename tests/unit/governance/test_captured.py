@@ -13,12 +13,12 @@ from myownmesh.governance.entries import entry_key
 from myownmesh.governance.hearing import hear_entries
 from myownmesh.governance.intake import hear_ack, hear_propose
 from myownmesh.governance.log import verified
-from myownmesh.governance.rules import STRICT, V038
+from myownmesh.governance.rules import STRICT
 from myownmesh.governance.signatures import Checks, finish
 from myownmesh.governance.words import Speaker
 from myownmesh.protocol.codec import decode_frame
 from myownmesh.protocol.frames import Deny, NetworkStateAck, NetworkStatePropose, RosterEntries
-from support.governance import CAROL, IDS, NETWORK
+from support.governance import CAROL, IDS, NETWORK, V038
 from support.vectors import load
 
 if TYPE_CHECKING:

@@ -46,6 +46,7 @@ ELSEWHERE = {
     "about": "of the file itself",
     "constants": "of the file itself",
     "custody": "the custody room",
+    "split_ids": "nobody: splits are heard, never authored",
     "roster_roots": "the roster",
     "roster_mirror": "the roster",
 }

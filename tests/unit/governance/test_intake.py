@@ -18,7 +18,7 @@ from myownmesh.governance.pins import Pin
 from myownmesh.governance.proposals import LIFETIME_SECONDS, Proposals, is_proposal_id, new_proposal_id
 from myownmesh.governance.ratifying import tier_of
 from myownmesh.governance.records import Proposal, SplitRecord
-from myownmesh.governance.rules import STRICT, V038, Rules
+from myownmesh.governance.rules import STRICT, Rules
 from myownmesh.governance.signatures import Checks
 from myownmesh.governance.signed_bytes import content_digest, denied_bytes
 from myownmesh.governance.words import Speaker
@@ -46,6 +46,7 @@ from support.governance import (
     MALLORY,
     NAMES,
     NETWORK,
+    V038,
     entry,
     entry_of,
     sign,

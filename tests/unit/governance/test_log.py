@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from myownmesh.governance import log as module
 from myownmesh.governance import signatures
 from myownmesh.governance.log import EMPTY, BadLog, common_length, verified
-from myownmesh.governance.rules import STRICT, V038, Rules
+from myownmesh.governance.rules import STRICT, Rules
 from myownmesh.governance.signatures import Checks, finish
 from myownmesh.protocol.modes import FullMesh, Hubs, Star
 from myownmesh.protocol.transitions import (
@@ -26,7 +26,7 @@ from myownmesh.protocol.transitions import (
     Transition,
 )
 from support.examples import examples
-from support.governance import ALICE, BOB, CAROL, DAVE, ERIN, MALLORY, entries_of, entry
+from support.governance import ALICE, BOB, CAROL, DAVE, ERIN, MALLORY, V038, entries_of, entry
 from support.vectors import load
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from myownmesh.governance.quorum import VOID, unmet
-from myownmesh.governance.rules import STRICT, V038, Rules
+from myownmesh.governance.rules import STRICT, Rules
 from myownmesh.governance.standing import Standing
 from myownmesh.protocol.modes import FullMesh
 from myownmesh.protocol.transitions import Evict, RoleGrant, RoleRevoke, Split, TopologyChange
-from support.governance import ALICE, BOB, CAROL, DAVE, ERIN, IDS, MALLORY, variant_of
+from support.governance import ALICE, BOB, CAROL, DAVE, ERIN, IDS, MALLORY, V038, variant_of
 from support.vectors import load
 
 SWITCHES = {

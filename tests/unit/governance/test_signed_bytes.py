@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from myownmesh.governance.signed_bytes import content_digest, denied_bytes, founding_digest, signed_bytes, split_id
+from myownmesh.governance.signed_bytes import content_digest, denied_bytes, founding_digest, signed_bytes
 from myownmesh.identity import verify
 from myownmesh.protocol import base32
 from myownmesh.protocol.transitions import KindChange
@@ -35,13 +35,6 @@ def test_denials(case: dict[str, Any]) -> None:
     payload = denied_bytes(case["network_id"], case["proposal_id"], case["signer"])
     assert payload.decode() == case["payload_utf8"]
     assert verify(case["signer"], payload, base32.decode(case["signature"], 64))
-
-
-@pytest.mark.parametrize(
-    "case", load("governance", "split_ids"), ids=lambda case: f"{case['parent']} {case['signers']}"
-)
-def test_split_ids(case: dict[str, Any]) -> None:
-    assert split_id(case["parent"], case["signers"]) == case["id"]
 
 
 def test_digests_are_hashes_of_the_signed_bytes() -> None:

@@ -9,8 +9,8 @@ import pytest
 from mesh_common.semver import SemVer
 from myownmesh.updates.decision import Verdict, decide, newer
 from myownmesh.updates.foreign import artifacts
-from myownmesh.updates.offers import FeedError, asset_name, newest, pick, read_feed
-from myownmesh.updates.owner import install_kind, manager_of
+from myownmesh.updates.offers import FeedError, Offer, asset_name, newest, read_feed
+from myownmesh.updates.owner import manager_of
 from support.vectors import load
 from unit.bundler.vectors import cases, names
 
@@ -61,7 +61,7 @@ def test_what_is_no_version_is_never_newer(text: str) -> None:
 @each("install_kind")
 def test_install_kind(case: Any) -> None:
     assert case["os"] == "linux", "no other system's paths are told apart"
-    assert install_kind(case["path"]) == case["expect"]
+    assert ("raw" if manager_of(case["path"]) is None else "package_manager") == case["expect"]
 
 
 def test_the_owner_of_a_path_has_a_name() -> None:
@@ -111,7 +111,10 @@ def test_a_bad_row_costs_only_itself() -> None:
 
 @each("asset_pick")
 def test_asset_pick(case: Any) -> None:
-    assert pick(asset_name(case["platform"]), case["assets"]) == case["expect"]
+    wanted = asset_name(case["platform"])
+    files = {name: "" for each in case["assets"] for name in (each, f"{each}.sha256")}
+    assert Offer(SemVer(0, 3, 9), "v0.3.9", files).has(wanted) == (case["expect"] is not None)
+    assert case["expect"] in (wanted, None)
 
 
 def test_a_folder_has_an_asset_of_its_own() -> None:
