@@ -136,7 +136,7 @@ class Adopting:
             self._advertised(event.device_id, event.capabilities)
         elif isinstance(event, PeerApproved):
             if event.device_id in self._adverts:
-                self._asked.pop(event.device_id, None)  # it may have been removed and approved again
+                self._ask_anew(event.device_id)
                 self.look_soon()
         elif isinstance(event, PeerDropped) and self._adverts.pop(event.device_id, None) is not None:
             self.look_soon()
@@ -251,6 +251,14 @@ class Adopting:
         if relays != self._relays:
             self._relays = relays
             self._around.use_relays(relays)
+
+    def _ask_anew(self, device_id: str) -> None:
+        """Behind a new link: who was removed and approved again has a password that is worth nothing, as has everybody
+        whose host has lost its secret, and neither is told. The one that is held is used until there is another."""
+        self._asked.pop(device_id, None)
+        held = self._passwords.get(device_id)
+        if held is not None:
+            self._passwords[device_id] = msgspec.structs.replace(held, renew_at=self._steady())
 
     def _ask(self, device_id: str, now: float) -> float:
         """Ask for a password if it is time; returns the seconds until it is."""

@@ -38,6 +38,12 @@ async def uses(device: Daemon, *kinds: str) -> None:
     raise AssertionError(f"{found}; log:\n{device.log}")
 
 
+async def lends(device: Daemon) -> bool:
+    """Whether the TURN server of a member lends this device an address."""
+    rows = (await device.ask("netcheck"))["servers"]
+    return any(row["ok"] for row in rows if row["kind"] == "turn" and row["from_member"])
+
+
 @pytest.mark.slow
 @needs_namespaces
 async def test_devices_that_reach_only_the_host_meet_by_what_it_hosts_with_every_configured_relay_dead(
@@ -96,6 +102,18 @@ async def test_devices_that_reach_only_the_host_meet_by_what_it_hosts_with_every
                 configured: False,
                 f"ws://{PUBLIC}:4848": True,
             }
+
+            # Who was removed and let in again has lost its password, and gets another one behind the new link.
+            assert await lends(a)
+            await middle.ask("roster_remove", network=NAME, device_id=a.device_id)
+            with trio.fail_after(PATIENCE_S):
+                while await lends(a):
+                    await trio.sleep(0.1)
+            await approve(middle, a)
+            await a.ask("network_reconnect", network=NAME)
+            with trio.fail_after(3 * PATIENCE_S):
+                while not await lends(a):
+                    await trio.sleep(0.1)
 
             # What a device hosts goes with it.
             await a.ask("roster_remove", network=NAME, device_id=middle.device_id)

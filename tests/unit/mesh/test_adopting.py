@@ -166,6 +166,28 @@ async def test_a_device_that_was_let_in_again_is_asked_at_once_however_silent_it
         assert len(stage.questions) == silent + 1
 
 
+async def test_behind_a_new_link_a_password_is_asked_for_and_the_old_one_used_until_it_comes(
+    autojump_clock: object,
+) -> None:
+    """The host may have removed this device meanwhile, or lost what it made passwords with: it says neither."""
+    stage = Stage()
+    async with stage.open():
+        stage.comes(BOB)
+        await trio.sleep(1.0)
+        stage.answers(BOB, name="1:x")
+        await trio.sleep(100.0)
+        assert len(stage.questions) == 1
+        stage.adopting.heard_event(PeerDropped(NET, BOB, DropReason("user_left")))
+        stage.comes(BOB)
+        await trio.sleep(1.0)
+        assert len(stage.questions) == 2
+        assert stage.ice()[1].username == "1:x"
+        stage.answers(BOB, name="2:x")
+        await trio.sleep(100.0)
+        assert stage.ice()[1].username == "2:x"
+        assert len(stage.questions) == 2
+
+
 async def test_no_password_is_believed_for_longer_than_is_plausible(
     autojump_clock: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
