@@ -19,7 +19,8 @@ from myownmesh.governance.signed_bytes import denied_bytes, signed_bytes
 from myownmesh.identity import Identity
 from myownmesh.protocol import base32
 from myownmesh.protocol.frames import Deny, NetworkStateAck, NetworkStatePropose, NetworkStateSplit, RosterEntries
-from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, RoleRevoke, Split, Transition
+from myownmesh.protocol.modes import FullMesh, Ring
+from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, RoleRevoke, Split, TopologyChange, Transition
 from support.governance import DEVICES, IDS, entry_of
 
 if TYPE_CHECKING:
@@ -33,9 +34,10 @@ NETWORK: Final = "fortress"
 NOW: Final = int(time.time())
 DAY: Final = 24 * 3600
 
-Where = Literal["court", "away", "reopened", "joiner", "unfounded", "open"]
-"""What the victim holds: a founded network; one whose latest entries it has not heard; one that was opened again;
-nothing but the name of the founder; nothing, though its record says closed; an open network."""
+Where = Literal["court", "away", "reopened", "again", "joiner", "unfounded", "open", "silent"]
+"""What the victim holds: a founded network; one whose latest entries it has not heard; one that was opened again; one
+that was closed behind that; nothing but the name of the founder; nothing, though its record says closed; an open
+network; a silent one."""
 Who = Literal["mallory", "carol", "stranger"]
 """The hostile peer: a member, a controller, or nobody."""
 
@@ -141,6 +143,10 @@ class Scene:
                 return whole
             case "reopened":
                 return (*whole, signed(KindChange("open"), ALICE, at=NOW - 5000))
+            case "again":
+                shapes = (signed(TopologyChange(mode), ALICE, at=NOW - 5500) for mode in (Ring(3), FullMesh()))
+                kinds = (signed(KindChange(kind), ALICE, at=NOW - 5000) for kind in ("open", "closed"))
+                return (*whole, *shapes, *kinds)
             case _:
                 return ()
 
@@ -213,6 +219,16 @@ def undone_grant(scene: Scene) -> Sequence[Frame]:
 def undone_grant_vouched(scene: Scene) -> Sequence[Frame]:
     log = scene.log("court")
     return [entries([*log, log[3]], vouched=True)]
+
+
+def undone_reopening(scene: Scene) -> Sequence[Frame]:
+    log = scene.log("again")
+    return [entries([*log, next(each for each in log if each.variant == KindChange("open"))])]
+
+
+def undone_shape(scene: Scene) -> Sequence[Frame]:
+    log = scene.log("again")
+    return [entries([*log, next(each for each in log if isinstance(each.variant, TopologyChange))])]
 
 
 def owner_lowered(scene: Scene) -> Sequence[Frame]:
@@ -334,6 +350,14 @@ def deny_before_any_hello(scene: Scene) -> Sequence[Frame]:
     return [Deny("evicted", (founding,), (signed(Evict(scene.victim), scene.mallory),))]
 
 
+def raised_admit_in_a_deny(scene: Scene) -> Sequence[Frame]:
+    return [Deny("evicted", scene.log("court"), (later(scene.admit_of(ERIN), NOW + 100),))]
+
+
+def worthless_entry_in_a_deny(scene: Scene) -> Sequence[Frame]:
+    return [Deny("evicted", (signed(Split(device(9), ()), scene.mallory),), ())]
+
+
 def eviction_on_an_open_network(scene: Scene) -> Sequence[Frame]:
     return [scene.propose("prop_00000000000000cc", Evict(DAVE))]
 
@@ -382,6 +406,15 @@ ATTACKS: Final = (
     Attack("42", co_signers_by_the_dozen, lambda view, _: view.copies.count(RoleGrant(DAVE, "member")) > 4),
     Attack("W3", old_eviction, lambda view, _: FRANK in view.evicted),
     Attack("W4", undone_grant, _is("owner", lambda _: GRACE), switch="replayable_logs"),
+    Attack(
+        "W4",
+        undone_shape,
+        lambda view, _: len([each for each in view.log if isinstance(each, TopologyChange)]) > 2,
+        where="again",
+        who="carol",
+        switch="replayable_logs",
+    ),
+    Attack("W4", undone_reopening, lambda view, _: view.kind == "open", where="again", switch="replayable_logs"),
     # As v0.3.8 hands on whatever it was told: the link of somebody seated is no word for what others signed.
     Attack("44", raised_admit, lambda view, _: ERIN not in view.evicted, who="carol"),
     Attack("44", undone_grant, _is("owner", lambda _: GRACE), who="carol"),
@@ -429,6 +462,12 @@ ATTACKS: Final = (
         where="joiner",
     ),
     Attack("W40", worthless_entry, lambda view, _: view.kind == "open", where="unfounded"),
+    Attack("W40", worthless_entry, lambda view, _: view.kind == "open", where="silent"),
+    Attack("W40", worthless_entry_in_a_deny, lambda view, _: view.kind == "open", where="silent", unauthenticated=True),
+    Attack(
+        "W40", worthless_entry_in_a_deny, lambda view, _: view.kind == "open", where="unfounded", unauthenticated=True
+    ),
+    Attack("W2", founding_by_anybody, _is("owner", _mallory), where="silent"),
     Attack("W31", founding_by_anybody, _is("owner", _mallory), where="unfounded", switch="adopt_any_genesis"),
     Attack(
         "W1, 53",
@@ -436,6 +475,9 @@ ATTACKS: Final = (
         lambda view, scene: view.roles.get(_mallory(scene)) == "owner" or scene.victim in view.evicted,
         where="open",
         unauthenticated=True,
+    ),
+    Attack(
+        "W1, W3", raised_admit_in_a_deny, lambda view, _: ERIN not in view.evicted, where="court", unauthenticated=True
     ),
     Attack("W2", founding_by_anybody, _is("owner", _mallory), where="open", switch="adopt_any_genesis"),
     Attack(

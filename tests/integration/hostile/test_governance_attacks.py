@@ -92,17 +92,20 @@ async def siege(
                 path = victim.home / "mesh" / "pins" / path.name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(dumps(pin.to_json()))
-        record: dict[str, Any] = {"kind": "open" if first.where in ("open", "reopened") else "closed", "compat": compat}
+        kind = {"open": "open", "reopened": "open", "silent": "silent"}.get(first.where, "closed")
+        record: dict[str, Any] = {"kind": kind, "compat": compat}
         if first.where == "joiner":
             record["founder"] = ALICE.device_id
         auto = first.where in ("open", "reopened") or first.who == "stranger"
         await victim.ask("network_add", config=network_record(NETWORK, relay, auto_approve=auto, **record))
-        if first.where in ("joiner", "unfounded"):
+        if first.where in ("joiner", "unfounded", "silent"):
             await victim.ask("roster_approve", network=NETWORK, device_id=scene.mallory.device_id)
         if first.where == "open":
             await victim.ask("roster_approve", network=NETWORK, device_id=DAVE)
         async with probe(NETWORK, relay, scene.mallory) as peer:
             peer.only = victim.device_id
+            if first.where == "silent":
+                peer.dial(victim.device_id)
             yield victim, scene, peer
 
 
@@ -154,7 +157,7 @@ async def test_what_a_hostile_peer_wants_it_does_not_get(tmp_path: Path, rows: l
             for number, attack in enumerate(rows):
                 peer.send(*attack.frames(scene))
                 # Behind the poisoned genesis the honest log has to be there, and logs are read a slice at a time.
-                founded = attack.where in ("court", "away") or attack.frames is poisoned_genesis
+                founded = attack.where in ("court", "away", "again") or attack.frames is poisoned_genesis
                 await is_heard(victim, peer, number + 1, founded=founded)
                 assert not attack.won(await view_of(victim), scene), f"{attack.weakness}: {attack.name}"
 

@@ -55,7 +55,8 @@ def test_adoption(case: dict[str, Any]) -> None:
 @pytest.mark.parametrize("attack", [each for each in ATTACKS if each.switch is None], ids=lambda each: each.name)
 def test_attacks_succeed_against_v038(attack: Attack) -> None:
     scene = Scene(ME.device_id, Identity.from_seed(bytes([78]) * 32), attack.who)
-    model = ReferenceGovernance(NETWORK, ME, kind="open" if attack.where == "open" else "closed")
+    kind = attack.where if attack.where in ("open", "silent") else "closed"
+    model = ReferenceGovernance(NETWORK, ME, kind=kind)
     if log := scene.log(attack.where):
         assert model.take(log, scene.members())
     assert not attack.won(View.of_model(model), scene) or attack.where == "joiner", "won before it began"
