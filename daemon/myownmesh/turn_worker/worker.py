@@ -176,6 +176,7 @@ class Worker:
         data = os.read(commands, CHUNK_BYTES)
         if data:
             self._take(data)
+            self._report()  # whoever puts a member out looks whether it is
         else:
             self._loop.end()
 

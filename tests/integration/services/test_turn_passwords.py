@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import socket
 import stat
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import trio
 
 from support.daemons import PATIENCE_S, daemon, host_relay, network_record
@@ -21,6 +23,8 @@ HERE = "127.0.0.1"
 NAME = "club"
 CHANNEL = "__services__/v1"
 QUESTION = {"v": 1, "want": "turn"}
+PROMISED_S = 5.0
+"""From the moment at which the host knows it."""
 
 
 async def hosting(host: Daemon) -> str:
@@ -113,3 +117,57 @@ async def test_a_member_gets_a_password_and_loses_what_it_has_when_it_is_removed
         with trio.fail_after(PATIENCE_S):
             while json.loads(kept.read_text())["holders"]:
                 await trio.sleep(0.05)
+
+
+async def granted(owner: Daemon, *members: Daemon) -> None:
+    """The owner signs them in, and all know it."""
+    for member in members:
+        await owner.ask("governance_propose_role_grant", network=NAME, target=member.device_id, role="member")
+    wanted = {owner.device_id: "owner", **{member.device_id: "member" for member in members}}
+    with trio.fail_after(PATIENCE_S):
+        for device in (owner, *members):
+            while (await device.ask("governance_state", network=NAME))["state"]["roles"] != wanted:
+                await trio.sleep(0.05)
+
+
+@pytest.mark.slow
+async def test_whoever_an_owner_puts_out_of_a_closed_network_loses_what_it_has_at_another_members_server(
+    tmp_path: Path,
+) -> None:
+    async with (
+        daemon(tmp_path / "owner") as owner,
+        daemon(tmp_path / "host") as host,
+        daemon(tmp_path / "member") as member,
+    ):
+        relay = await hosting(host)
+        everybody = (owner, host, member)
+        for device in everybody:
+            await device.ask("network_add", config=network_record(NAME, relay, auto_approve=True))
+        for one, other in itertools.permutations(everybody, 2):
+            await one.wait_for_peer(NAME, other.device_id)
+        await owner.ask("governance_propose_kind_change", network=NAME, to="closed")
+        for device in (host, member):
+            with trio.fail_after(PATIENCE_S):
+                while not (claims := (await device.ask("governance_state", network=NAME))["state"]["pending"]):
+                    await trio.sleep(0.05)
+            await device.ask("governance_sign", network=NAME, proposal_id=claims[0]["id"])
+        await granted(owner, host, member)
+        await member.wait_for_peer(NAME, host.device_id)
+
+        (credential,) = (await handed_out(await subscribed(member), member, host))["turn"]
+        client, refused = await trio.to_thread.run_sync(allocate, credential)
+        with client:
+            assert refused is None
+            with trio.fail_after(PATIENCE_S):
+                while not await allocations(host):
+                    await trio.sleep(0.05)
+            await owner.ask("governance_propose_evict", network=NAME, target=member.device_id)
+            with trio.fail_after(PATIENCE_S):
+                while member.device_id not in (await host.ask("governance_state", network=NAME))["evicted"]:
+                    await trio.sleep(0.01)
+            with trio.fail_after(PROMISED_S):
+                while await allocations(host):
+                    await trio.sleep(0.05)
+        client, refused = await trio.to_thread.run_sync(allocate, credential)
+        with client:
+            assert refused == 401
