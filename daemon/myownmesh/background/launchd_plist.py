@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import plistlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from myownmesh.background.service import LABEL
 
@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from myownmesh.background.service import Service
+
+EXIT_S: Final = 20
+"""For its farewell; launchd kills it then."""
 
 
 def plist(service: Service, log: Path) -> bytes:
@@ -23,7 +26,7 @@ def plist(service: Service, log: Path) -> bytes:
         "ProgramArguments": list(service.words),
         "RunAtLoad": True,
         "KeepAlive": {"SuccessfulExit": False},
-        "ExitTimeOut": 20,
+        "ExitTimeOut": EXIT_S,
         "StandardOutPath": str(log),
         "StandardErrorPath": str(log),
     }

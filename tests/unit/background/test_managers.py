@@ -11,7 +11,7 @@ import pytest
 from attrs import define, field
 
 from mesh_common.tools import Ended
-from myownmesh.background import program, systemd
+from myownmesh.background import launchd, program, systemd
 from myownmesh.background.launchd import Launchd
 from myownmesh.background.service import Service
 from myownmesh.background.systemd import Systemd
@@ -165,9 +165,49 @@ def test_the_machines_unit_has_places_of_its_own(tools: Tools, tmp_path: Path) -
     assert tools.changes() == ["systemctl restart myownmesh"]
 
 
+@define
+class Launchctl(Tools):
+    """launchd, which does what it is asked a while after `launchctl` has ended."""
+
+    is_loaded: bool = False
+    runs: bool = False
+    is_ending: bool = False
+    looks_until_it_ends: int = 0
+    refuses: bool = False
+
+    def __call__(self, *words: str) -> Ended:
+        ended = super().__call__(*words)
+        match words[1]:
+            case "list":
+                return self._listed()
+            case "load" if self.refuses or self.is_loaded:
+                return Ended(0, "", "Load failed: 5: Input/output error")
+            case "load":
+                self.is_loaded = self.runs = True
+            case "unload" | "stop":
+                self.is_ending, self.looks_until_it_ends = self.runs, 3
+                self._is_unloading = words[1] == "unload"
+            case "start":
+                self.runs = True
+        return ended
+
+    _is_unloading: bool = False
+
+    def _listed(self) -> Ended:
+        if self.is_ending:
+            self.looks_until_it_ends -= 1
+            if not self.looks_until_it_ends:
+                self.is_ending = self.runs = False
+                self.is_loaded = not self._is_unloading
+        if not self.is_loaded:
+            return Ended(113)
+        return Ended(0, '{\n\t"PID" = 4711;\n}' if self.runs else "{\n}")
+
+
 @pytest.mark.parametrize("system", [True, False])
-def test_a_job_of_launchd(tmp_path: Path, system: bool) -> None:
-    tools = Tools({"launchctl list": Ended(113)})
+def test_a_job_of_launchd(tmp_path: Path, system: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launchd, "LOOK_S", 0)
+    tools = Launchctl()
     manager = Launchd(tools, system=system, home=tmp_path / "ann", root=tmp_path)
     assert manager.words() == ("not loaded", "stopped")
     assert manager.install(SERVICE)
@@ -175,22 +215,32 @@ def test_a_job_of_launchd(tmp_path: Path, system: bool) -> None:
     assert manager.file == where / "com.myownmesh.daemon.plist"
     assert tools.changes() == [f"launchctl load -w {manager.file}"]
     assert manager.state is None or manager.state.is_dir()
-    tools.answers["launchctl list"] = Ended(0, '{\n\t"PID" = 4711;\n}')
     assert manager.words() == ("loaded", "running")
     assert not manager.install(SERVICE)
     assert tools.changes() == []
     assert manager.install(OTHER)
     assert tools.changes() == [f"launchctl unload -w {manager.file}", f"launchctl load -w {manager.file}"]
-    for verb in ("start", "restart"):
-        manager.act(verb)
-    assert tools.changes() == [
-        "launchctl start com.myownmesh.daemon",
-        "launchctl stop com.myownmesh.daemon",
-        "launchctl start com.myownmesh.daemon",
-    ]
+    assert manager.words() == ("loaded", "running")
+    manager.act("restart")
+    assert tools.changes() == ["launchctl stop com.myownmesh.daemon", "launchctl start com.myownmesh.daemon"]
+    assert manager.words() == ("loaded", "running"), "it is started when it has ended, and not before"
+    manager.act("start")
+    assert tools.changes() == ["launchctl start com.myownmesh.daemon"]
     manager.uninstall()
     assert tools.changes() == [f"launchctl unload -w {manager.file}"]
     assert not manager.is_installed
+
+
+def test_a_job_that_launchd_does_not_load_is_told_though_its_command_ends_well(tmp_path: Path) -> None:
+    with pytest.raises(ServiceError, match=r"launchctl load -w .*: Load failed: 5"):
+        Launchd(Launchctl(refuses=True), system=False, home=tmp_path).install(SERVICE)
+
+
+def test_a_job_that_does_not_end_is_not_waited_for_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launchd, "END_S", 0)
+    tools = Launchctl(is_loaded=True, runs=True)
+    Launchd(tools, system=False, home=tmp_path).act("restart")
+    assert tools.changes() == ["launchctl stop com.myownmesh.daemon", "launchctl start com.myownmesh.daemon"]
 
 
 def test_a_copy_is_made_once_and_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
