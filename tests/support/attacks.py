@@ -16,6 +16,7 @@ from attrs import define, field, frozen
 
 from myownmesh.governance.marking import sign_marked
 from myownmesh.governance.signed_bytes import denied_bytes, signed_bytes
+from myownmesh.governance.state_file import StateFile, write_state
 from myownmesh.identity import Identity
 from myownmesh.protocol import base32
 from myownmesh.protocol.frames import Deny, NetworkStateAck, NetworkStatePropose, NetworkStateSplit, RosterEntries
@@ -25,8 +26,9 @@ from support.governance import DEVICES, IDS, entry_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
 
-    from myownmesh.protocol.frames import Frame
+    from myownmesh.protocol.frames import Frame, NetworkKind
     from myownmesh.protocol.transitions import Variant
     from myownmesh.simulator.reference_governance import ReferenceGovernance
 
@@ -178,6 +180,15 @@ class Scene:
     def propose(self, known: str, variant: Variant, at: int = NOW) -> NetworkStatePropose:
         [signature] = signed(variant, self.mallory).signatures
         return NetworkStatePropose(known, variant, self.mallory.device_id, at, signature)
+
+
+def hold(
+    home: Path, log: tuple[Transition, ...], members: tuple[Transition, ...], kind: NetworkKind = "closed"
+) -> None:
+    """A daemon's state file, from before it knows of the network."""
+    path = home / "mesh" / "states" / f"{NETWORK}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"".join(write_state(StateFile(2, NETWORK, kind, {}, tuple(log), (), (), tuple(members)))))
 
 
 def later(entry: Transition, at: int) -> Transition:
@@ -495,5 +506,6 @@ ATTACKS: Final = (
         switch="closed_local_approve",
     ),
 )
-"""What is not here: co-signers (W9) and W10 need two victims (tests/simulation), W17 and W41 a link that lasts,
-W24 ids (tests/integration/hostile/test_hostile_peer.py), W27 and 52 no peer at all (custody)."""
+"""What is not here: W9 with an ack and what takes two peers or a person (test_governance_by_several.py), W10
+(tests/integration/governance), W15, 47 and 58 (test_rogue_controller.py), W17 and W41, which need a link that lasts,
+W24 ids (test_hostile_peer.py), W21, W27, 43 and 52, which need no peer at all."""

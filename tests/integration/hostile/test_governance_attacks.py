@@ -17,7 +17,6 @@ import trio
 from myownmesh.governance.log import EMPTY
 from myownmesh.governance.pins import Pin
 from myownmesh.governance.rules import STRICT as STRICT_RULES
-from myownmesh.governance.state_file import StateFile, write_state
 from myownmesh.protocol.frames import Approve, Channel, Deny, Ping, Pong
 from myownmesh.protocol.strict_json import dumps
 from myownmesh.protocol.transitions import Evict, RoleGrant
@@ -31,6 +30,7 @@ from support.attacks import (
     View,
     device,
     entries,
+    hold,
     marked,
     poisoned_genesis,
     signed,
@@ -82,14 +82,10 @@ async def siege(
         scene = Scene(victim.device_id, identity(1, above=victim.device_id), first.who)
         log = scene.log(first.where)
         if log:
-            kind = "open" if first.where == "reopened" else "closed"
-            state = StateFile(2, NETWORK, kind, {}, log, (), (), scene.members())
-            path = root / "v" / "mesh" / "states" / f"{NETWORK}.json"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(b"".join(write_state(state)))
+            hold(victim.home, log, scene.members(), "open" if first.where == "reopened" else "closed")
             if provisional:
                 pin = Pin(NETWORK).on(EMPTY.extended(log, NETWORK, STRICT_RULES)).awaiting(contact=True)
-                path = victim.home / "mesh" / "pins" / path.name
+                path = victim.home / "mesh" / "pins" / f"{NETWORK}.json"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(dumps(pin.to_json()))
         kind = {"open": "open", "reopened": "open", "silent": "silent"}.get(first.where, "closed")

@@ -13,14 +13,13 @@ import msgspec
 import pytest
 import trio
 
-from myownmesh.governance.state_file import StateFile, write_state
 from myownmesh.protocol import base32
 from myownmesh.protocol.codec import encode_frame
 from myownmesh.protocol.frames import Deny, RosterEntries, RosterRequest
 from myownmesh.protocol.limits import MAX_FRAME_BYTES
 from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant
 from myownmesh.simulator.reference_governance import ReferenceGovernance
-from support.attacks import ALICE, CAROL, NETWORK, NOW, device, entries, signed
+from support.attacks import ALICE, CAROL, NETWORK, NOW, device, entries, hold, signed
 from support.daemons import daemon, host_relay, network_record
 from support.probe import identity, probe
 
@@ -82,9 +81,7 @@ async def court(root: Path) -> AsyncIterator[tuple[Daemon, Probe, str]]:
         relay = await host_relay(owner)
         rogue = identity(1, above=owner.device_id)
         log, members = log_of(owner.device_id, rogue), members_of(owner.device_id, rogue)
-        path = root / "owner" / "mesh" / "states" / f"{NETWORK}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"".join(write_state(StateFile(2, NETWORK, "closed", {}, log, (), (), members))))
+        hold(owner.home, log, members)
         await owner.ask("network_add", config=network_record(NETWORK, relay, kind="closed"))
         async with probe(NETWORK, relay, rogue) as peer:
             peer.only = owner.device_id
