@@ -12,7 +12,7 @@ import ssl
 import time
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
@@ -22,7 +22,7 @@ from mesh_bundler.connection import new_client
 from mesh_bundler.errors import Notice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from mesh_bundler.errors import Refused
     from mesh_bundler.feed import Feed
@@ -102,8 +102,10 @@ class Client:
             if not self.feed.allows(address):
                 raise trouble.redirect(url, address, "that host is not allowed")
             sent = base | self._authorization(address)
-            with _transport_errors(address):
-                response = self._http.send(self._http.build_request(method, address, headers=sent), stream=True)
+            status = _LastStatus()
+            with _transport_errors(address, status):
+                request = self._http.build_request(method, address, headers=sent, extensions={"trace": status})
+                response = self._http.send(request, stream=True)
             try:
                 if response.status_code in _REDIRECTS and "location" in response.headers:
                     hops += 1
@@ -117,7 +119,7 @@ class Client:
                         Notice("token_refused", f"{urlsplit(address).hostname} refused the token; going on without it.")
                     )
                     continue
-                with _transport_errors(address):
+                with _transport_errors(address, status):
                     yield response
                 return
             finally:
@@ -202,12 +204,22 @@ def _second_of(http_date: str) -> float | None:
         return None
 
 
+class _LastStatus:
+    """Hears what the transport does with a request; a tunnel's refusal by a proxy is an error without its status."""
+
+    value: int | None = None
+
+    def __call__(self, event: str, info: Mapping[str, Any]) -> None:
+        if event == "http11.receive_response_headers.complete":
+            self.value = info["return_value"][1]
+
+
 @contextlib.contextmanager
-def _transport_errors(url: str) -> Iterator[None]:
+def _transport_errors(url: str, status: _LastStatus) -> Iterator[None]:
     try:
         yield
     except httpx.ProxyError as error:
-        if "407" in str(error):
+        if status.value == 407:
             raise trouble.proxy_auth(url) from error
         raise TryAgain(trouble.network(url, f"the proxy failed ({error})")) from error
     except httpx.TransportError as error:

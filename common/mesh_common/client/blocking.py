@@ -32,7 +32,7 @@ class Connection:
     """
 
     def __init__(self, address: Path | str, timeout: float | None = None) -> None:
-        """Connect. Raises `ControlError` CONNECT_FAILED, from the `OSError` that tells why."""
+        """Connect. Raises `ControlError` CONNECT_FAILED, whose `os_error` tells why."""
         self.timeout = timeout
         self._lines: deque[bytes] = deque()
         self._buffer = LineBuffer()
@@ -43,7 +43,7 @@ class Connection:
         except OSError as error:
             self._socket.close()
             text = f"connect daemon socket at {address} — is `myownmesh serve` running?"
-            raise ControlError(ErrorKind.CONNECT_FAILED, text) from error
+            raise ControlError(ErrorKind.CONNECT_FAILED, text, os_error=error) from error
 
     def _connect(self, address: str) -> None:
         """A socket with a limit is refused at once where others wait in line; whoever listens gets to it soon."""
@@ -129,7 +129,7 @@ class Connection:
         except TimeoutError as error:
             raise _timed_out() from error
         except OSError as error:
-            raise _closed() from error
+            raise _closed(error) from error
 
     def _receive(self, deadline: float | None) -> bytes:
         while not self._lines:
@@ -139,7 +139,7 @@ class Connection:
             except TimeoutError as error:
                 raise _timed_out() from error
             except OSError as error:
-                raise _closed() from error
+                raise _closed(error) from error
             if not data:
                 rest = self._buffer.rest()
                 if not rest:
@@ -170,5 +170,5 @@ def _timed_out() -> ControlError:
     return ControlError(ErrorKind.TIMEOUT, "daemon response timed out")
 
 
-def _closed() -> ControlError:
-    return ControlError(ErrorKind.CLOSED, "daemon closed connection without a response")
+def _closed(error: OSError | None = None) -> ControlError:
+    return ControlError(ErrorKind.CLOSED, "daemon closed connection without a response", os_error=error)

@@ -48,13 +48,13 @@ class Connection:
 
     @classmethod
     async def open(cls, address: Path | str, connect: Connect = connect_unix) -> Self:
-        """Connect within 2 s. Raises `ControlError` CONNECT_FAILED, from the `OSError` that tells why."""
+        """Connect within 2 s. Raises `ControlError` CONNECT_FAILED, whose `os_error` tells why."""
         try:
             with anyio.fail_after(CONNECT_TIMEOUT_S):
                 return cls(await connect(address))
         except OSError as error:  # a timeout is one too
             text = f"connect daemon socket at {address} — is `myownmesh serve` running?"
-            raise ControlError(ErrorKind.CONNECT_FAILED, text) from error
+            raise ControlError(ErrorKind.CONNECT_FAILED, text, os_error=error) from error
 
     async def send(self, lines: bytes) -> None:
         """Send request lines; each gets one line in answer, in order (spec 05 §3). Raises `ControlError` CLOSED."""

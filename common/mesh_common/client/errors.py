@@ -72,13 +72,17 @@ class ErrorKind(StrEnum):
 
 
 class ControlError(Exception):
-    """A request failed. `kind` is for code, `text` one sentence for people; `refused`: the daemon said it."""
+    """A request failed. `kind` is for code, `text` one sentence for people; `refused`: the daemon said it.
 
-    def __init__(self, kind: ErrorKind, text: str, *, refused: bool = False) -> None:
+    `os_error` is what this system said of the socket, of those that `Connection` found there.
+    """
+
+    def __init__(self, kind: ErrorKind, text: str, *, refused: bool = False, os_error: OSError | None = None) -> None:
         super().__init__(text)
         self.kind = kind
         self.text = text
         self.refused = refused
+        self.os_error = os_error
 
 
 HANDLER_ERROR: Final = "handler returned error: "

@@ -70,17 +70,16 @@ def lines(opened: Connection) -> Iterator[bytes]:
 
 
 def _told(error: ControlError, timeout: float | None) -> CliError:
-    cause = error.__cause__
     if error.kind is ErrorKind.NEEDS_CODE:
         return NeedsCode(f"daemon error: {error.text}")
     if error.kind is ErrorKind.UNSUPPORTED:
         return Unsupported(f"daemon error: {error.text}")
     if error.refused:
         return CliError(f"daemon error: {error.text}")
-    if error.kind is ErrorKind.CONNECT_FAILED and isinstance(cause, OSError):
-        return NoDaemon(f"connect daemon socket — is `myownmesh serve` running?: {os_error_text(cause)}")
+    if error.kind is ErrorKind.CONNECT_FAILED and error.os_error is not None:
+        return NoDaemon(f"connect daemon socket — is `myownmesh serve` running?: {os_error_text(error.os_error)}")
     if error.kind is ErrorKind.TIMEOUT:
         return CliError(f"no answer from the daemon within {timeout:g} s")
-    if error.kind is ErrorKind.CLOSED and isinstance(cause, OSError):
-        return CliError(f"talk to the daemon: {os_error_text(cause)}")
+    if error.kind is ErrorKind.CLOSED and error.os_error is not None:
+        return CliError(f"talk to the daemon: {os_error_text(error.os_error)}")
     return CliError(error.text)

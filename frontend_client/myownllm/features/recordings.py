@@ -213,7 +213,7 @@ class _Flow:
         if self._failure is None:
             with trio.CancelScope() as self._waiting:
                 try:
-                    piece = as_object(await anext(pieces))
+                    piece = await anext(pieces)
                 except StopAsyncIteration:
                     return None
         if self._failure is not None:
