@@ -93,10 +93,9 @@ def begin_waiting(core: Core, peer: Pending, now: Instant) -> None:
 
 def receive_approve(core: Core, peer: OpenLink, now: Instant) -> None:
     """Legal at any time; before the proof the latch waits. Only this latches the peer's consent."""
-    if isinstance(peer, Handshaking):
-        peer.approve_seen = True
-    elif isinstance(peer, Pending):
-        peer.approve_seen = True
+    if isinstance(peer, Handshaking | Pending):
+        peer.opening.approve_seen = True
+    if isinstance(peer, Pending):
         _evaluate(core, peer, now)
 
 
@@ -157,7 +156,7 @@ def _give(core: Core, peer: Pending, now: Instant) -> None:
 
 
 def _evaluate(core: Core, peer: Pending, now: Instant) -> None:
-    if peer.our_approve is not OurApprove.SENT or not peer.approve_seen:
+    if peer.our_approve is not OurApprove.SENT or not peer.opening.approve_seen:
         return
     if core.is_evicted(peer.device_id):
         evictions.put_out(core, peer, now)
@@ -188,6 +187,6 @@ def _activate(core: Core, pending: Pending, now: Instant) -> None:
     evictions.is_linked_again(core, peer)
     gossip.spread(core, now)
     gossip.greet(core, peer, now)
-    if peer.channel.advert != core.capabilities and peer.takes(CapabilitiesUpdate.KIND):
+    if pending.opening.advert != core.capabilities and peer.takes(CapabilitiesUpdate.KIND):
         core.send(peer, CapabilitiesUpdate(capabilities=core.capabilities), now)
     reliable.flush(core, device_id, now)

@@ -14,7 +14,7 @@ from myownmesh.engine import approval, beside, evictions, hearing, inviting, lif
 from myownmesh.engine.diagnostics import short_id
 from myownmesh.engine.life import Turn
 from myownmesh.engine.limits import ControlBudget
-from myownmesh.engine.peer import Channel, Greeting, Handshaking, Live, Pending
+from myownmesh.engine.peer import Channel, Greeting, Handshaking, Live, Opening, Pending
 from myownmesh.engine.timers import LinkTimer
 from myownmesh.engine.timing import HANDSHAKE_TIMEOUT_S, HELLO_RETRIES_S
 from myownmesh.engine.views import advert
@@ -46,7 +46,6 @@ def start(core: Core, peer: Connecting, opened: ChannelOpened, now: Instant) -> 
         opened.remote_binding,
         random_nonce(core.rng),
         random_code(core.rng),
-        core.capabilities,
         ControlBudget(now.mono),
     )
     hello = encode_frame(
@@ -56,13 +55,14 @@ def start(core: Core, peer: Connecting, opened: ChannelOpened, now: Instant) -> 
             label=clean_label(core.label),
             nonce=channel.nonce,
             verification_code=channel.code,
-            capabilities=channel.advert,
+            capabilities=core.capabilities,
             features=core.config.features,
             app_version=core.config.app_version,
         )
     )
     hello = inviting.with_ours(core, peer.device_id, channel.local_binding, hello)
-    core.enter(Turn.CHANNEL_OPENED, Handshaking(peer.device_id, peer.epoch, peer.transport, channel, hello), now)
+    opening = Opening(hello, core.capabilities)
+    core.enter(Turn.CHANNEL_OPENED, Handshaking(peer.device_id, peer.epoch, peer.transport, channel, opening), now)
     core.refresh_phase()
     core.send_encoded(peer, Hello.KIND, hello)
     core.timers.set(LinkTimer.HELLO, peer.owner, now.mono + HELLO_RETRIES_S[0])
@@ -71,7 +71,7 @@ def start(core: Core, peer: Connecting, opened: ChannelOpened, now: Instant) -> 
 
 def repeat_hello(core: Core, peer: Handshaking, now: Instant) -> None:
     """The same hello again, same nonce and code."""
-    core.send_encoded(peer, Hello.KIND, peer.hello)
+    core.send_encoded(peer, Hello.KIND, peer.opening.hello)
     peer.hello_retries += 1
     if peer.hello_retries < len(HELLO_RETRIES_S):
         core.timers.set(LinkTimer.HELLO, peer.owner, now.mono + HELLO_RETRIES_S[peer.hello_retries])
@@ -130,7 +130,7 @@ def receive_proof(core: Core, peer: OpenLink, proof: AuthResponse, now: Instant)
     core.timers.cancel(LinkTimer.HELLO, peer.owner)
     core.timers.cancel(LinkTimer.HANDSHAKE, peer.owner)
     core.diag(now, "info", "auth", f"{short_id(peer.device_id)} proved its identity", {"peer": peer.device_id})
-    pending = Pending(peer.device_id, peer.epoch, peer.transport, channel, peer.approve_seen, hello=peer.hello)
+    pending = Pending(peer.device_id, peer.epoch, peer.transport, channel, peer.opening)
     approval.begin_waiting(core, pending, now)
     _tell_proof(core, pending)
     approval.consider(core, pending, now)

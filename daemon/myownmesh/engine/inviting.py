@@ -26,22 +26,25 @@ def show_again(core: Core, device_id: str, now: Instant) -> None:
     """We took an invitation of a peer that we are linked to: it hears of it on the open channel."""
     peer = core.link_to(device_id)
     if isinstance(peer, Handshaking | Pending):
-        peer.hello = with_ours(core, device_id, peer.channel.local_binding, peer.hello)
-        core.send_encoded(peer, "hello", peer.hello)
+        opening = peer.opening
+        opening.hello = with_ours(core, device_id, peer.channel.local_binding, opening.hello)
+        core.send_encoded(peer, "hello", opening.hello)
 
 
 def seen(peer: OpenLink, hello: bytes) -> None:
     """Keep what a hello shows; a later one of the same handshake may show what the first did not yet."""
-    if peer.channel.introduction is None:
-        peer.channel.introduction = introduction_in(hello)
+    if isinstance(peer, Handshaking | Pending) and peer.opening.introduction is None:
+        peer.opening.introduction = introduction_in(hello)
 
 
 def consider(core: Core, peer: OpenLink, now: Instant) -> None:
     """Ask once for each transport what the invitation of a proved device opens, if the rule does not let it in."""
-    channel = peer.channel
-    if not isinstance(peer, Pending) or channel.introduction is None or channel.greeting is None or channel.knocked:
+    if not isinstance(peer, Pending):
+        return
+    channel, opening = peer.channel, peer.opening
+    if opening.introduction is None or channel.greeting is None or opening.knocked:
         return
     if peer.our_approve is OurApprove.MISSING and not approval.rule_admits(core, peer.device_id):
-        channel.knocked = True
+        opening.knocked = True
         label = channel.greeting.label
-        core.out.append(Knock(peer.device_id, peer.epoch, channel.introduction, channel.remote_binding, label))
+        core.out.append(Knock(peer.device_id, peer.epoch, opening.introduction, channel.remote_binding, label))

@@ -1,7 +1,7 @@
 """What is known of one peer: a class for each stage of its life, which owns what means something there (spec 04 §3).
 
-A stage keeps the pieces that it took over from the one before: a link its `Transport`, an open one its `Channel`, an
-admitted one its `Upkeep`. `life.py` says which stage follows which.
+A stage keeps the pieces that it took over from the one before: a link its `Transport`, an open one its `Channel`, until
+it is admitted its `Opening` and then its `Upkeep`. `life.py` says which stage follows which.
 """
 
 from __future__ import annotations
@@ -216,16 +216,10 @@ class Channel(Struct, eq=False):
     remote_binding: str
     nonce: str
     code: str
-    advert: Capabilities
-    """The advert in our hello; what changes before the admission is told right after it."""
     budget: ControlBudget
 
     greeting: Greeting | None = None
     """None until the peer's hello came."""
-    introduction: Introduction | None = None
-    """The invitation that the peer shows."""
-    knocked: bool = False
-    """Whether it was asked what that opens; once for a transport."""
     capabilities: Capabilities | None = None
     last_recv: float | None = None
     """Monotonic second of the last accepted frame."""
@@ -237,6 +231,21 @@ class Channel(Struct, eq=False):
     left_at: float | None = None
     """When signaling said that the peer leaves; a frame in time refutes it (spec 03 §12.1)."""
     frames_at_leave: int = 0
+
+
+class Opening(Struct, eq=False):
+    """What comes before the admission and ends with it: our hello, consent, an invitation."""
+
+    hello: bytes
+    """Ours as it left; repeats are the same bytes."""
+    advert: Capabilities
+    """What it says of us; what changes before the admission is told right after it."""
+    approve_seen: bool = False
+    """The peer has consented, be it before its proof."""
+    introduction: Introduction | None = None
+    """The invitation that the peer shows."""
+    knocked: bool = False
+    """Whether it was asked what that opens; once for a transport."""
 
 
 class Upkeep(Struct, eq=False):
@@ -331,23 +340,18 @@ class Handshaking(OpenLink):
     stage = Stage.HANDSHAKING
     status = PeerStatus.HANDSHAKING
 
-    hello: bytes
-    """Our hello as it left; repeats are the same bytes."""
+    opening: Opening
     hello_retries: int = 0
     frames_at_contest: int = 0
     """When another process of the peer announced itself."""
-    approve_seen: bool = False
-    """The peer's consent came before its proof."""
 
 
 class Pending(OpenLink):
     stage = Stage.PENDING
     status = PeerStatus.PENDING_APPROVAL
 
-    approve_seen: bool
+    opening: Opening
     our_approve: OurApprove = OurApprove.MISSING
-    hello: bytes = b""
-    """Our hello as it left."""
     provisional: bool = False
     """Both sides have consented, and nobody has told us yet who belongs here: it carries governance frames only."""
 

@@ -52,7 +52,7 @@ def receive_frame(core: Core, successor: Link, data: bytes, now: Instant) -> Non
         case AuthResponse():
             handshake.receive_proof(core, successor, frame, now)
         case Approve():
-            successor.approve_seen = True
+            successor.opening.approve_seen = True
         case Deny():
             beside.end(core, successor.device_id)
         case _:

@@ -46,7 +46,8 @@ def peer_info(
         verification_code_received=greeting.code if greeting else None,
         verification_code_sent=channel.code if channel else None,
         local_approve_sent=has_approved(peer),
-        remote_approve_seen=isinstance(peer, Live) or (isinstance(peer, Handshaking | Pending) and peer.approve_seen),
+        remote_approve_seen=isinstance(peer, Live)
+        or (isinstance(peer, Handshaking | Pending) and peer.opening.approve_seen),
         local_candidates=_counts(transport.local_candidates if transport else {}),
         remote_candidates=_counts(transport.remote_candidates if transport else {}),
         selected_pair=transport.selected_pair if transport else None,

@@ -11,6 +11,7 @@ from myownmesh.engine.peer import (
     Connecting,
     Handshaking,
     OpenedBy,
+    Opening,
     Pending,
     Placeholder,
     Shelved,
@@ -28,7 +29,7 @@ def transport(*, offerer: bool = True, opened_at: float = 0.0) -> Transport:
 
 
 def channel() -> Channel:
-    return Channel("ours", "theirs", "nonce", "code", NO_CAPABILITIES, ControlBudget(0.0))
+    return Channel("ours", "theirs", "nonce", "code", ControlBudget(0.0))
 
 
 def placeholder(device_id: str = "p", epoch: int = 0) -> Placeholder:
@@ -40,11 +41,11 @@ def connecting(device_id: str = "p", epoch: int = 0) -> Connecting:
 
 
 def handshaking(device_id: str = "p", epoch: int = 0) -> Handshaking:
-    return Handshaking(device_id, epoch, transport(), channel(), b"{}")
+    return Handshaking(device_id, epoch, transport(), channel(), Opening(b"{}", NO_CAPABILITIES))
 
 
 def pending(device_id: str = "p", epoch: int = 0) -> Pending:
-    return Pending(device_id, epoch, transport(), channel(), approve_seen=False)
+    return Pending(device_id, epoch, transport(), channel(), Opening(b"{}", NO_CAPABILITIES))
 
 
 def active(device_id: str = "p", epoch: int = 0) -> Active:
