@@ -65,6 +65,29 @@ class ServicesAnswer(Struct, frozen=True):
     config_redacted: Mapping[str, Any] | None = None
 
 
+class HostedServer(Struct, frozen=True):
+    """How one hosted service does, and what somebody should look after."""
+
+    enabled: bool
+    running: bool
+    error: str | None = None
+    """Why it does not run; None also of daemons that do not say."""
+    problem: str | None = None
+    """What is wrong though it runs."""
+
+
+class HostedServers(Struct, frozen=True):
+    signaling: HostedServer | None = None
+    stun: HostedServer | None = None
+    turn: HostedServer | None = None
+
+
+class HostedServersAnswer(Struct, frozen=True):
+    """The part of `services_status` that no secret is in."""
+
+    status: HostedServers
+
+
 class ServiceOffer(Struct, frozen=True):
     """What one member of a network hosts."""
 

@@ -14,7 +14,9 @@ from myownllm.peers import CONNECTED
 from myownllm.relays import told, troubled
 
 if TYPE_CHECKING:
-    from mesh_common.answers import ClockSkew, StatusAnswer
+    from collections.abc import Iterator
+
+    from mesh_common.answers import ClockSkew, HostedServers, StatusAnswer
     from mesh_common.views import RelayRow, TwinRow
     from myownllm.coerce import JsonObject
     from myownllm.headline import DaemonState, Known
@@ -106,6 +108,8 @@ class Facts:
     """why the daemon does not say how its networks are, although it answers `status`"""
     left_out: tuple[str, ...] = ()
     """addresses of this machine that peers were not offered, each with its reason"""
+    hosted: HostedServers | None = None
+    """what this device hosts for others, None when the daemon does not tell"""
 
 
 class Finding(Struct, frozen=True):
@@ -262,6 +266,8 @@ def _notes(facts: Facts) -> list[Finding]:
         more = len(facts.left_out) - _SHOWN_ADDRESSES
         text = f"a peer is not connected, and these addresses of this device were not offered to it: {shown}"
         notes.append(Finding("addresses_left_out", "note", f"{text}; and {more} more" if more > 0 else text))
+    if facts.hosted is not None:
+        notes += [Finding("service_trouble", "note", text) for text in _service_troubles(facts.hosted)]
     silent = troubled(facts.relays)
     if facts.relays is not None and 0 < len(silent) < len(facts.relays):
         notes.append(Finding("relay_trouble", "note", f"who uses only these relays cannot be found: {told(silent)}"))
@@ -288,6 +294,19 @@ def _notes(facts: Facts) -> list[Finding]:
             Finding("waiting_for_remote", "note", f"{theirs} device(s) approved here, not yet approved over there")
         )
     return notes
+
+
+def _service_troubles(hosted: HostedServers) -> Iterator[str]:
+    """What others miss of this device: a service that is switched on and does not serve, or not as it should."""
+    folded = hosted.turn is not None and hosted.turn.enabled  # TURN answers for STUN, and is told of once
+    servers = {"relay": hosted.signaling, "STUN server": None if folded else hosted.stun, "TURN server": hosted.turn}
+    for name, server in servers.items():
+        if server is None or not server.enabled:
+            continue
+        if not server.running:
+            yield f"the {name} that this device is to host does not run: {server.error or 'the log says why'}"
+        elif server.problem is not None:
+            yield f"the {name} that this device hosts: {server.problem}"
 
 
 def meets_pin(facts: Facts) -> bool:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
 
-from mesh_common.answers import IdentityAnswer, OurNetworksAnswer
+from mesh_common.answers import HostedServersAnswer, IdentityAnswer, OurNetworksAnswer
 from mesh_common.client.errors import ControlError, ErrorKind
 from mesh_common.files import read_regular
 from mesh_common.handwritten import fault, without_mark
@@ -26,6 +27,7 @@ from myownllm.ids import DEVICE_ID, comparable_network_id
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mesh_common.answers import HostedServers
     from myownllm.catalog.file import Stored
     from myownllm.catalog.network import SavedNetwork
     from myownllm.peers import PeerEntry
@@ -54,6 +56,7 @@ class Seen(Struct, frozen=True, kw_only=True):
     peers: tuple[PeerEntry, ...] = ()
     silence: str = ""
     """why the daemon does not say more, although it answers `status`"""
+    hosted: HostedServers | None = None
 
     @property
     def active(self) -> SavedNetwork | None:
@@ -86,6 +89,7 @@ class Seen(Struct, frozen=True, kw_only=True):
             twin=None if row is None else row.twin,
             put_out=row is not None and row.put_out,
             lan=row is not None and row.lan,
+            hosted=self.hosted,
             unkept="" if active is None or daemon is None else active.unkept_by(is_ours=daemon.status.home is not None),
         )
 
@@ -102,6 +106,7 @@ def look() -> Seen:
     label, silence = "", ""
     row: OurNetwork | None = None
     peers: tuple[PeerEntry, ...] = ()
+    hosted: HostedServers | None = None
     if daemon is not None:
         try:
             label = daemon.answer(IdentityAnswer, "identity_show").label
@@ -110,6 +115,9 @@ def look() -> Seen:
                 peers = daemon.peers(active.wire_id)
         except ControlError as error:
             silence = str(error)
+        else:
+            with suppress(ControlError):  # releases before 0.1.9 host nothing
+                hosted = daemon.answer(HostedServersAnswer, "services_status").status
     app, app_silent = (None, False) if pid is None else _ask_app(app_home)
     return Seen(
         app_home=app_home,
@@ -123,6 +131,7 @@ def look() -> Seen:
         row=row,
         peers=peers,
         silence=silence,
+        hosted=hosted,
     )
 
 

@@ -19,6 +19,7 @@ import trio
 
 from integration.frontend.test_commands import PROGRAM, desk, save, started
 from support.contention import Contention
+from support.daemons import Control
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -154,4 +155,25 @@ async def test_a_lost_socket_file_is_no_lost_daemon(nursery: trio.Nursery) -> No
                 await trio.sleep(0.05)
         answered: Any = json.loads(await home.run("status", "--json"))
         assert answered["daemon"]["pid"] == daemon["pid"]
+        await up.stop()
+
+
+async def test_health_names_hosted_services_that_others_miss(nursery: trio.Nursery) -> None:
+    """A relay whose bus is away serves nevertheless; TURN without an address does not."""
+    async with real_home(nursery, {}) as home:
+        up = await home.up()
+        daemon = await up.wait(lambda e: e["event"] == "daemon" and e["state"] == "up")
+        control = await Control.open(Path(daemon["socket"]))
+        relay = {"enabled": True, "bind": "127.0.0.1", "port": 0, "bus": "redis://:secret@127.0.0.1:1"}
+        await control.ask("services_set", services={"signaling": relay, "turn": {"enabled": True}})
+        await control.aclose()
+        found: list[str] = []
+        with trio.fail_after(20):
+            while len(found) < 2:
+                report = json.loads(await home.run("health", "--json", status=11))
+                found = [each["text"] for each in report["findings"] if each["name"] == "service_trouble"]
+        assert [text.partition(": ")[2].partition(" ")[0] for text in found] == ["the", "services.turn.bind"], found
+        assert found[0].startswith("the relay that this device hosts: the other relays cannot be reached")
+        assert found[1].startswith("the TURN server that this device is to host does not run")
+        assert "secret" not in json.dumps(report)
         await up.stop()

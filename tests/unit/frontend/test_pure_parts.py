@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from mesh_common.answers import ClockSkew, StatusAnswer
+from mesh_common.answers import ClockSkew, HostedServer, HostedServers, StatusAnswer
 from mesh_common.client import protocol
 from mesh_common.client.errors import ControlError
 from mesh_common.client.frames import StreamChunk, StreamEnd, parse_frame
@@ -421,6 +421,36 @@ def test_health_names_the_stop(changes: dict[str, Any], stop: str | None) -> Non
     assert stops == ([] if stop is None else [stop])
     assert health.exit_status(findings) == (0 if stop is None else health.EXIT_CODES[stop])
     assert all(f.text for f in findings)
+
+
+@pytest.mark.parametrize(
+    ("hosted", "says"),
+    [
+        (HostedServers(), []),
+        (HostedServers(signaling=HostedServer(False, False), stun=HostedServer(True, True)), []),
+        (
+            HostedServers(signaling=HostedServer(True, True, problem="the other relays cannot be reached")),
+            ["the relay that this device hosts: the other relays cannot be reached"],
+        ),
+        (
+            HostedServers(
+                signaling=HostedServer(True, False), stun=HostedServer(True, False, error="port 3478 is taken")
+            ),
+            [
+                "the relay that this device is to host does not run: the log says why",
+                "the STUN server that this device is to host does not run: port 3478 is taken",
+            ],
+        ),
+        (
+            HostedServers(stun=HostedServer(True, False, "no address"), turn=HostedServer(True, False, "no address")),
+            ["the TURN server that this device is to host does not run: no address"],
+        ),
+    ],
+)
+def test_health_says_what_others_miss_of_this_device(hosted: HostedServers, says: list[str]) -> None:
+    findings = health.examine(attrs.evolve(WELL, hosted=hosted))
+    assert [f.text for f in findings if f.name == "service_trouble"] == says
+    assert health.exit_status(findings) == 0, "the mesh of this device is as well as before"
 
 
 def test_the_seeds_symptom_has_a_name() -> None:
