@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import signal
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ import msgspec
 import pytest
 import trio
 
+from integration.reference.test_mixed_pairs import NETWORK as MIXED
+from integration.reference.test_mixed_pairs import Device
 from myownmesh.protocol.frames import (
     Approve,
     Channel,
@@ -24,6 +27,8 @@ from myownmesh.protocol.frames import (
 )
 from support.daemons import daemon, host_relay, network_record
 from support.probe import identity, probe
+from support.reference import REFERENCE, needs_reference
+from support.signaling import relay_server, url_of
 from support.vectors import load
 
 if TYPE_CHECKING:
@@ -282,6 +287,34 @@ async def test_ids_outside_the_pattern_are_refused_wherever_a_frame_carries_one(
         roster = (await victim.ask("roster_list", network=NETWORK))["roster"]
         assert [row["device_id"] for row in roster] == [peer.device_id]
         assert "Traceback" not in victim.log
+
+
+@pytest.mark.slow
+@needs_reference
+@pytest.mark.parametrize("kind", ["propose", "ack"])
+async def test_v038_ends_at_such_an_id(tmp_path: Path, kind: str) -> None:
+    """What the test above sends among others is what ends v0.3.8 (02 W24)."""
+    text = "a" * 11 + "é"
+    frame = {
+        "propose": {"variant": {"kind": "evict", "target": text}, "proposer": text, "created_at": 1},
+        "ack": {"signer": text, "decision": "sign", "at": 1},
+    }[kind]
+    theirs = Device(REFERENCE, tmp_path / "t")
+    async with relay_server() as server:
+        try:
+            theirs.start()
+            theirs.join(url_of(server))
+            async with probe(MIXED, url_of(server), identity(1, above=theirs.device_id)) as peer:
+                await peer.become_active()
+                whole = {"kind": f"network_state_{kind}", "proposal_id": "p", "signature": "s", **frame}
+                peer.send_bytes(json.dumps(whole, ensure_ascii=False).encode())
+                assert theirs.process is not None
+                with trio.fail_after(20):
+                    while theirs.process.poll() is None:
+                        await trio.sleep(0.05)
+                assert theirs.process.returncode == -signal.SIGABRT
+        finally:
+            theirs.close()
 
 
 async def test_a_hello_with_a_bad_id_ends_only_its_own_link(tmp_path: Path) -> None:
