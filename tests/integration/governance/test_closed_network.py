@@ -179,6 +179,16 @@ async def test_an_evicted_device_hears_it_and_stays_out_over_restarts(tmp_path: 
             await closed([anna, ben, carl], url_of(server))
             await active(ben, carl)
 
+            # What a member's person lets in is a wish, and no row: an authority decides (FIX 18).
+            stranger = Identity.from_seed(bytes([203]) * 32).device_id
+            wished = await ben.ask("roster_approve", network=NET, device_id=stranger)
+            assert (wished["approved"], wished["effective"], wished["waits_for"]) == (stranger, False, [anna.device_id])
+            rows = (await ben.ask("roster_list", network=NET))["roster"]
+            assert not [row for row in rows if row["device_id"].startswith(stranger)]
+            record = await waits_here(anna)
+            assert (record["id"], record["variant"]["target"]) == (wished["proposal_id"], stranger)
+            await anna.ask("governance_deny", network=NET, proposal_id=record["id"])
+
             # A member proposes; the owner's signature lets it act. What was shown is what is signed.
             proposed = await ben.ask("governance_propose_evict", network=NET, target=carl.device_id)
             assert (proposed["effective"], proposed["waits_for"]) == (False, [anna.device_id])

@@ -51,7 +51,8 @@ async def test_behind_a_lock_nothing_signs_by_itself_it_becomes_a_record(tmp_pat
     ctl = ["ctl", "governance"]
     with trio.fail_after(LIMIT_S):
         async with relay_server() as server, daemon(tmp_path / "a") as anna:
-            await anna.ask("network_add", config=network_record(NETWORK, url_of(server)))
+            record = network_record(NETWORK, url_of(server))
+            await anna.ask("network_add", config=record)
             await anna.ask("governance_propose_kind_change", network=NETWORK, to="closed")
             other = identity(1, above=anna.device_id)
             for device, role in ((other.device_id, "owner"), (CAROL.device_id, "controller"), (DAVE, "member")):
@@ -61,6 +62,13 @@ async def test_behind_a_lock_nothing_signs_by_itself_it_becomes_a_record(tmp_pat
             codes = json.loads(said)["recovery_codes"]
             with pytest.raises(Refused, match=CODE):
                 await grant(anna, ERIN, "member")
+            assert ERIN not in (await state(anna))["roles"]
+            # Nor does anything weaken the network, or let somebody in by another way (24.3 no. 52).
+            for weaker in ({"compat": {"replayable_logs": True}}, {"founder": ERIN}):
+                with pytest.raises(Refused, match=CODE):
+                    await anna.ask("network_update", config=record | weaker)
+            with pytest.raises(Refused, match=CODE):
+                await anna.ask("roster_approve", network=NETWORK, device_id=ERIN)
             assert ERIN not in (await state(anna))["roles"]
             await grant(anna, ERIN, "member", mfa_code=codes[0])
 
