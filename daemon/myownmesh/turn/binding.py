@@ -11,8 +11,6 @@ from myownmesh.turn.limits import Limits
 from myownmesh.turn.rationing import Ration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from myownmesh.protocol.clock import Instant
     from myownmesh.turn.stun import Address, Message
 
@@ -53,16 +51,15 @@ class BindingServer:
         self.counts = Counts()
         self._ration = Ration(limits or Limits())
 
-    def from_clients(self, came: Iterable[tuple[bytes, Client]], now: Instant) -> Iterator[Parcel]:
-        """The answers to Binding requests; everything else is met with silence."""
-        for data, client in came:
-            message = stun.decode(data)
-            if message is None or message.kind != stun.BINDING:
-                continue
-            if self._ration.allows(address_of(client)[0], now.mono):
-                yield 0, binding_answer(message, client, fingerprint=False), client
-            else:
-                self.counts.unanswered += 1
+    def from_client(self, data: bytes, client: Client, now: Instant) -> Parcel | None:
+        """The answer to a Binding request; everything else is met with silence."""
+        message = stun.decode(data)
+        if message is None or message.kind != stun.BINDING:
+            return None
+        if not self._ration.allows(address_of(client)[0], now.mono):
+            self.counts.unanswered += 1
+            return None
+        return 0, binding_answer(message, client, fingerprint=False), client
 
 
 def address_of(client: Client) -> Address:

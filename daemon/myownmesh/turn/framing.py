@@ -13,6 +13,8 @@ KIND: Final = 0xC0
 """The bits of a first byte that say what begins there: none of them a STUN message, `CHANNEL` ChannelData."""
 CHANNEL: Final = 0x40
 CHANNEL_HEADER_BYTES: Final = 4
+CHANNEL_DATA: Final = bytes((CHANNEL,))
+"""What is a message compares as less than this, as bytes, and ChannelData never does: no byte need be taken out."""
 
 
 class BadFrame(ValueError):

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 from myownmesh.turn import stun
 from myownmesh.turn.binding import Counts
+from myownmesh.turn.framing import CHANNEL_DATA, CHANNEL_HEADER_BYTES
 from myownmesh.turn.limits import MAX_PAYLOAD, Limits
-from myownmesh.turn.requests import CHANNELS, Requests
+from myownmesh.turn.requests import Requests
 from myownmesh.turn.table import Table
 from myownmesh.turn.targets import Targets
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection
 
     from myownmesh.protocol.clock import Instant
     from myownmesh.turn.allocation import Allocation
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 _SEND_KNOWN = frozenset({stun.A_PEER, stun.A_DATA})
 _HEAD = struct.Struct(">HH")
-_CHANNEL_HEAD, _channel_head = _HEAD.unpack_from, _HEAD.pack
+_channel_head_of, _channel_head = _HEAD.unpack_from, _HEAD.pack
 _PADDING = tuple(bytes(count) for count in range(4))
 
 
@@ -41,58 +42,52 @@ class TurnServer:
         self._targets = Targets(settings.public_ip, private_allowed=settings.private_peers)
         self._table = Table(settings, limits, ports, self.counts)
         self._requests = Requests(settings, limits, self._table, self._targets, nonce_secret, self.counts)
-        self._by_client = self._table.by_client
+        self._by_client, self._by_port = self._table.by_client, self._table.by_port
         self._own: Collection[str] = frozenset()
         self._serial = 0
 
     @property
     def allocations(self) -> int:
-        return len(self._table.by_client)
+        return len(self._by_client)
 
-    def from_clients(self, came: Iterable[tuple[bytes, Client]], now: Instant) -> Iterator[Parcel]:
-        """What follows from datagrams of clients, one after the other: whoever iterates sends each before the next one
-        is looked at, which may close a port."""
-        by_client, public_ip, own, mono = self._by_client, self._public_ip, self._own, now.mono
-        packets = size_sum = 0
-        first_channel = CHANNELS.start
-        for data, client in came:
-            if len(data) < 4:
-                continue
-            number, size = _CHANNEL_HEAD(data)
-            if number >= first_channel:  # nearly all that ever comes, so here, where it costs the fewest calls
-                allocation = by_client.get(client)
-                if allocation is None or allocation.until <= mono:
-                    continue
-                channel = allocation.channels.get(number)
-                if channel is None or channel.until <= mono or size > len(data) - 4:
-                    continue
-                address = channel.address
-                ip = address[0]
-                if allocation.up is None and size <= MAX_PAYLOAD and ip != public_ip and ip not in own:
-                    packets += 1
-                    size_sum += size
-                    yield allocation.port, data[4 : 4 + size], address
-                    continue
-                parcel = self._relay(allocation, data[4 : 4 + size], address, mono)
-            else:
-                parcel = self._by_message(client, data, now)
-            if parcel is not None:
-                yield parcel
-        self.counts.packets_up += packets
-        self.counts.bytes_up += size_sum
+    def from_client(self, data: bytes, client: Client, now: Instant) -> Parcel | None:
+        """What follows from one datagram or frame of a client. It may open or close a port."""
+        if data >= CHANNEL_DATA:
+            return self.channel_data(data, client, now.mono)
+        message = stun.decode(data)
+        if message is None:
+            return None
+        if message.kind == stun.SEND | stun.INDICATION:
+            return self._send(client, message, now.mono)
+        answer = self._requests.answer(client, message, now)
+        return None if answer is None else (0, answer, client)
 
-    def from_peers(self, came: Iterable[tuple[int, bytes, Address]], now: Instant) -> Iterator[Parcel]:
-        """What the clients of relay ports get of datagrams that came in there."""
-        by_port, public_ip, own, mono = self._table.by_port, self._public_ip, self._own, now.mono
-        for port, data, address in came:
-            # Our own address sends through `_relay` alone, so such a datagram is of some other program of this machine.
-            ip = address[0]
-            allocation = by_port.get(port)
-            if allocation is None or ip == public_ip or ip in own:
-                continue
-            inward = self._to_client(allocation, data, address, mono)
-            if inward is not None:
-                yield port, inward, None
+    def channel_data(self, data: bytes, client: Client, mono: float) -> Parcel | None:
+        """The same for ChannelData: nearly all that ever comes, so here is what costs the fewest calls."""
+        allocation = self._by_client.get(client)
+        if allocation is None or allocation.until <= mono or len(data) < CHANNEL_HEADER_BYTES:
+            return None
+        number, size = _channel_head_of(data)
+        channel = allocation.channels.get(number)
+        if channel is None or channel.until <= mono or size > len(data) - CHANNEL_HEADER_BYTES:
+            return None
+        data, address = data[CHANNEL_HEADER_BYTES : CHANNEL_HEADER_BYTES + size], channel.address
+        ip = address[0]
+        if allocation.up is not None or size > MAX_PAYLOAD or ip == self._public_ip or ip in self._own:
+            return self._relay(allocation, data, address, mono)
+        counts = self.counts
+        counts.packets_up += 1
+        counts.bytes_up += size
+        return allocation.port, data, address
+
+    def from_peer(self, port: int, data: bytes, address: Address, mono: float) -> bytes | None:
+        """What the client of this relay port gets of a datagram that came in there."""
+        # Our own address sends through `_relay` alone, so such a datagram is of some other program of this machine.
+        ip = address[0]
+        allocation = self._by_port.get(port)
+        if allocation is None or ip == self._public_ip or ip in self._own:
+            return None
+        return self._to_client(allocation, data, address, mono)
 
     def sweep(self, now: Instant) -> None:
         """End the allocations whose time is over."""
@@ -100,7 +95,7 @@ class TurnServer:
 
     def client_gone(self, client: Client) -> None:
         """The stream of a client has ended, and its allocation with it: nobody could reach or renew it."""
-        allocation = self._table.by_client.get(client)
+        allocation = self._by_client.get(client)
         if allocation is not None:
             self._table.end(allocation)
 
@@ -114,24 +109,15 @@ class TurnServer:
         self._table.end_all_of({(label, True) for label in labels})
 
     def has_allocation(self, client: Client) -> bool:
-        return client in self._table.by_client
+        return client in self._by_client
 
     def set_own_addresses(self, addresses: Collection[str]) -> None:
         """The addresses of this machine, as IP literals: nothing is relayed to them from now on."""
         self._targets.set_own(addresses)
         self._own = self._targets.own
 
-    def _by_message(self, client: Client, data: bytes, now: Instant) -> Parcel | None:
-        message = stun.decode(data)
-        if message is None:
-            return None
-        if message.kind == stun.SEND | stun.INDICATION:
-            return self._send(client, message, now.mono)
-        answer = self._requests.answer(client, message, now)
-        return None if answer is None else (0, answer, client)
-
     def _send(self, client: Client, message: Message, now: float) -> Parcel | None:
-        allocation = self._table.by_client.get(client)
+        allocation = self._by_client.get(client)
         peer, data = message.get(stun.A_PEER), message.get(stun.A_DATA)
         if allocation is None or allocation.until <= now or peer is None or data is None:
             return None
@@ -153,7 +139,7 @@ class TurnServer:
         if address[0] != self._public_ip:
             return allocation.port, data, address
         # From one allocation of ours to another: no socket of this machine need let it out and in again.
-        other = self._table.by_port.get(address[1])
+        other = self._by_port.get(address[1])
         if other is None:
             return None
         inward = self._to_client(other, data, (self._public_ip, allocation.port), now)

@@ -62,11 +62,11 @@ class Burst:
         if not held or through is None:
             return
         if len(held) == 1:
-            _send(through, held.pop(), self._address)
+            send(through, held.pop(), self._address)
         else:
             if not self._sent_at_once(through, held, self._address):
                 for data in held:
-                    _send(through, data, self._address)
+                    send(through, data, self._address)
             self._held = []
 
     def _sent_at_once(self, through: socket.socket, held: list[bytes], address: Client) -> bool:
@@ -82,7 +82,8 @@ class Burst:
         return True
 
 
-def _send(through: socket.socket, data: bytes, address: Client) -> None:
+def send(through: socket.socket, data: bytes, address: Client) -> None:
+    """Send one by itself; lost where there is no room or no way, as any datagram may be."""
     try:
         through.sendto(data, address)
     except OSError:

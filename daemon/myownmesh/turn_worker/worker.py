@@ -17,9 +17,10 @@ from msgspec.structs import replace
 
 from myownmesh.transport.interfaces import machine_addresses
 from myownmesh.turn.binding import BindingServer
+from myownmesh.turn.framing import CHANNEL_DATA
 from myownmesh.turn.server import TurnServer
 from myownmesh.turn_worker import messages, sockets
-from myownmesh.turn_worker.bursts import Burst
+from myownmesh.turn_worker.bursts import Burst, send
 from myownmesh.turn_worker.certificates import Certificates
 from myownmesh.turn_worker.streams import MOST, Stream, Streams
 from myownmesh.worker.descriptors import raise_limit
@@ -36,10 +37,10 @@ from myownmesh.worker.sockets import CannotListen, open_stream_listener
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from myownmesh.protocol.clock import Instant
-    from myownmesh.turn.binding import Client, Parcel
+    from myownmesh.turn.binding import Client
     from myownmesh.turn_worker.messages import Job, Said
 
 BATCH: Final = 64
@@ -47,7 +48,7 @@ BATCH: Final = 64
 DATAGRAM_BYTES: Final = 1600
 """A little more than what is relayed at most, so that what is cut is seen to be too long (spec 06 §7.2)."""
 LOOK_AGAIN: Final = 8
-"""Callbacks with a single datagram, after which `NO_SECOND` ask for no other one."""
+"""Callbacks with a single datagram, after which `NO_SECOND` ask for no other one; then one is asked for once."""
 NO_SECOND: Final = 32
 IDLE_TICK_S: Final = 5.0
 OWN_DESCRIPTORS: Final = 128
@@ -137,33 +138,47 @@ class Worker:
         self._loop.watch(one, partial(self._on_udp, one, Lately()))
 
     def _on_udp(self, udp: socket.socket, lately: Lately, _events: int) -> None:
+        came = lately.received(udp)
+        put = self._burst.put if len(came) > 1 else send
+        turn, relays, mono = self._turn, self._relays, self._loop.now
         self._amid = udp
-        self._send(self._server.from_clients(lately.received(udp), instant()), udp)
+        for data, client in came:
+            if turn is not None and data >= CHANNEL_DATA:
+                parcel = turn.channel_data(data, client, mono)
+            else:
+                parcel = self._server.from_client(data, client, instant())
+            if parcel is None:
+                continue
+            port, data, to = parcel
+            if to is None:
+                relays[port].to_client(put, data)
+            else:
+                put(relays[port].socket if port else udp, data, to)
+        self._burst.flush()
 
     def _on_relay(self, relay: Relay, _events: int) -> None:
         assert self._turn is not None
-        port = relay.port
-        came = [(port, data, peer) for data, peer in relay.lately.received(relay.socket)]
-        self._send(self._turn.from_peers(came, instant()))
+        came = relay.lately.received(relay.socket)
+        put = self._burst.put if len(came) > 1 else send
+        from_peer, port, mono = self._turn.from_peer, relay.port, self._loop.now
+        for data, peer in came:
+            inward = from_peer(port, data, peer, mono)
+            if inward is not None:
+                relay.to_client(put, inward)
+        self._burst.flush()
 
     def _frame(self, stream: Stream, frame: bytes, now: Instant) -> None:
         self._amid = stream
-        self._send(self._server.from_clients(((frame, stream.client),), now), stream=stream)
-
-    def _send(self, parcels: Iterator[Parcel], udp: socket.socket | None = None, stream: Stream | None = None) -> None:
-        """`udp` or `stream`: where the client is that is answered, if it was a client who brought this."""
-        relays, burst = self._relays, self._burst
-        put = burst.put
-        for port, data, to in parcels:
-            if to is None:
-                relays[port].to_client(burst, data)
-            elif port:
-                put(relays[port].socket, data, to)
-            elif stream is not None:
-                stream.send(data)
-            elif udp is not None:
-                put(udp, data, to)
-        burst.flush()
+        parcel = self._server.from_client(frame, stream.client, now)
+        if parcel is None:
+            return
+        port, data, to = parcel
+        if to is None:
+            self._relays[port].to_client(send, data)
+        elif port:
+            send(self._relays[port].socket, data, to)
+        else:
+            stream.send(data)
 
     def _gone(self, client: Client) -> None:
         if self._turn is not None:
@@ -251,9 +266,9 @@ class Relay:
         self._udp = udp
         self._stream = stream
 
-    def to_client(self, burst: Burst, data: bytes) -> None:
+    def to_client(self, put: Callable[[socket.socket, bytes, Client], None], data: bytes) -> None:
         if self._udp is not None:
-            burst.put(self._udp, data, self._client)
+            put(self._udp, data, self._client)
         elif self._stream is not None:
             self._stream.send(data)
 
@@ -261,27 +276,35 @@ class Relay:
 class Lately:
     """Whether the datagrams of a socket come one by one, so that asking for a second one is a call for nothing."""
 
-    __slots__ = ("_alone",)
+    __slots__ = ("_alone", "_unasked")
 
     def __init__(self) -> None:
         self._alone = 0
+        """How many times in a row there was no second one."""
+        self._unasked = 0
+        """How many times more none is asked for."""
 
-    def received(self, one: socket.socket) -> list[tuple[bytes, Any]]:
+    def received(self, one: socket.socket) -> Sequence[tuple[bytes, Any]]:
         """What is there, `BATCH` at most. If there is more, the loop calls again."""
-        receive, came = one.recvfrom, []
+        receive = one.recvfrom
         try:
-            came.append(receive(DATAGRAM_BYTES))
-            self._alone += 1
-            if self._alone > LOOK_AGAIN:
-                if self._alone > LOOK_AGAIN + NO_SECOND:
-                    self._alone = 0
-                return came
+            first = receive(DATAGRAM_BYTES)
+        except OSError:
+            return ()
+        if self._unasked:
+            self._unasked -= 1
+            return (first,)
+        came = [first]
+        try:
             came.append(receive(DATAGRAM_BYTES))
             self._alone = 0
             for _ in range(BATCH - 2):
                 came.append(receive(DATAGRAM_BYTES))  # noqa: PERF401 - those in front of the error are wanted
         except OSError:
-            pass
+            if len(came) == 1:
+                self._alone += 1
+                if self._alone > LOOK_AGAIN:
+                    self._unasked = NO_SECOND
         return came
 
 

@@ -13,8 +13,9 @@ from typing import Protocol
 
 from myownmesh.protocol.clock import Instant
 
-READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
-
+READ, WRITE = 1, 4
+"""As epoll has them: it is asked for each relayed datagram, and what it says needs no translation."""
+_BOTH = READ | WRITE
 
 Ready = Callable[[int], None]
 
@@ -33,7 +34,7 @@ class Poller(Protocol):
     def unregister(self, descriptor: int) -> None: ...
 
     def poll(self, seconds: float) -> list[tuple[int, int]]:
-        """Descriptors and what each is ready for, or broken."""
+        """Descriptors and what each is ready for; any other bit: it is broken."""
         ...
 
     def close(self) -> None: ...
@@ -45,9 +46,13 @@ class Loop:
     def __init__(self, poller: Poller | None = None) -> None:
         self._poller = poller or best_poller()
         self._watched: dict[int, tuple[Ready, int]] = {}
+        self._forgotten: set[int] = set()
+        """since the poller was asked last"""
         self._soon: dict[Callable[[], None], None] = {}
         """in the order in which they were asked for"""
         self._is_ending = False
+        self.now = 0.0
+        """When what is ready was found, in monotonic seconds."""
 
     def watch(self, file: HasFileno | int, ready: Ready, events: int = READ) -> None:
         """Call `ready` with the events that a file is ready for."""
@@ -63,6 +68,7 @@ class Loop:
     def forget(self, file: HasFileno | int) -> None:
         descriptor = _descriptor(file)
         self._poller.unregister(descriptor)
+        self._forgotten.add(descriptor)
         del self._watched[descriptor]
 
     def events_of(self, file: HasFileno | int) -> int:
@@ -85,28 +91,32 @@ class Loop:
 
     def run(self, tick: Callable[[Instant], None], pause_s: Callable[[], float]) -> None:
         """Until `end`; `tick` is called once in `pause_s` seconds, which may be others after each callback."""
-        monotonic = time.monotonic
+        monotonic, poll = time.monotonic, self._poller.poll
         last = now = monotonic()
-        due = last + pause_s()
         while not self._is_ending:
-            self._turn(max(0.0, due - now))
-            now = monotonic()
             due = last + pause_s()
+            found = poll(due - now if due > now and not self._soon else 0.0)
+            now = self.now = monotonic()
+            self._call(found)
             if now >= due:
                 last = now
                 tick(instant())
-                due = last + pause_s()
         self._is_ending = False
 
-    def _turn(self, seconds: float) -> None:
-        """Call back for what is ready, or will be in so many seconds."""
-        watched = self._watched
-        found = [(each, events, watched[each]) for each, events in self._poller.poll(0.0 if self._soon else seconds)]
-        for descriptor, events, entry in found:
-            # A callback in front of this one may have closed its socket, and another may have its number.
-            current = watched.get(descriptor)
-            if current is not None and current[0] is entry[0] and (wanted := events & current[1]):
-                current[0](wanted)
+    def _call(self, found: list[tuple[int, int]]) -> None:
+        """Call back for what is ready, and then for what is to be done soon."""
+        watched, forgotten = self._watched, self._forgotten
+        forgotten.clear()
+        for descriptor, events in found:
+            if descriptor in forgotten:  # by a callback in front of this one; another socket may have its number
+                continue
+            ready, wanted = watched[descriptor]
+            if events != wanted:
+                # What is broken is ready for both: whoever reads or writes learns why.
+                events = wanted if events > _BOTH else events & wanted
+                if not events:  # a callback in front of this one has changed what it is watched for
+                    continue
+            ready(events)
         if self._soon:
             soon, self._soon = self._soon, {}
             for call in soon:
@@ -123,6 +133,7 @@ class Epoll:
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
+        self.poll = self._epoll.poll
 
     def unregister(self, descriptor: int) -> None:
         self._epoll.unregister(descriptor)
@@ -131,15 +142,10 @@ class Epoll:
         self._epoll.close()
 
     def register(self, descriptor: int, events: int) -> None:
-        self._epoll.register(descriptor, _mask(events))
+        self._epoll.register(descriptor, events)
 
     def modify(self, descriptor: int, events: int) -> None:
-        self._epoll.modify(descriptor, _mask(events))
-
-    def poll(self, seconds: float) -> list[tuple[int, int]]:
-        found = self._epoll.poll(seconds)
-        # What is broken is ready for both: whoever reads or writes learns why.
-        return [(each, _EVENTS.get(mask, READ | WRITE)) for each, mask in found]
+        self._epoll.modify(descriptor, events)
 
 
 class Selector:
@@ -149,30 +155,31 @@ class Selector:
         self._selector = selectors.DefaultSelector()
 
     def register(self, descriptor: int, events: int) -> None:
-        self._selector.register(descriptor, events)
+        self._selector.register(descriptor, _SELECTED[events])
 
     def unregister(self, descriptor: int) -> None:
         self._selector.unregister(descriptor)
 
     def modify(self, descriptor: int, events: int) -> None:
-        self._selector.modify(descriptor, events)
+        self._selector.modify(descriptor, _SELECTED[events])
 
     def close(self) -> None:
         self._selector.close()
 
     def poll(self, seconds: float) -> list[tuple[int, int]]:
-        return [(key.fd, events) for key, events in self._selector.select(seconds)]
+        return [(key.fd, _FOUND[events]) for key, events in self._selector.select(seconds)]
 
 
 def instant() -> Instant:
     return Instant(time.monotonic(), time.time_ns() // 1_000_000)
 
 
-_EVENTS = {getattr(select, "EPOLLIN", 1): READ, getattr(select, "EPOLLOUT", 4): WRITE}
-
-
-def _mask(events: int) -> int:
-    return (select.EPOLLIN if events & READ else 0) | (select.EPOLLOUT if events & WRITE else 0)
+_SELECTED = {
+    READ: selectors.EVENT_READ,
+    WRITE: selectors.EVENT_WRITE,
+    _BOTH: selectors.EVENT_READ | selectors.EVENT_WRITE,
+}
+_FOUND = {theirs: ours for ours, theirs in _SELECTED.items()}
 
 
 def _descriptor(file: HasFileno | int) -> int:

@@ -78,12 +78,7 @@ class Stage:
         return Client(self, ip, port, **who)
 
     def from_peer(self, port: int, data: bytes, address: tuple[str, int] = PEER) -> bytes | None:
-        heard = list(self.server.from_peers([(port, data, address)], self.now))
-        if not heard:
-            return None
-        ((through, inward, to),) = heard
-        assert (through, to) == (port, None)
-        return inward
+        return self.server.from_peer(port, data, address, self.mono)
 
 
 class Client:
@@ -158,11 +153,11 @@ class Client:
 
 
 def output(server: TurnServer | BindingServer, client: tuple[object, ...], data: bytes, now: Instant) -> Output:
-    """What follows from one datagram, at most one parcel."""
-    parcels = list(server.from_clients([(data, client)], now))
-    if not parcels:
+    """What follows from one datagram."""
+    parcel = server.from_client(data, client, now)
+    if parcel is None:
         return None
-    ((port, sent, to),) = parcels
+    port, sent, to = parcel
     if port:
         return ToClient(port, sent) if to is None else ToPeer(port, sent, to)
     assert to == client
