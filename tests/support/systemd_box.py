@@ -73,8 +73,10 @@ exec env -i container=mesh-test PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/u
 """
 
 _SCRIPT = """#!/opt/mesh/python/bin/{interpreter} -I
-import sys
-sys.path[:0] = ["/opt/mesh/repository/daemon", "/opt/mesh/repository/common", "/opt/mesh/site"]
+import os, sys
+places = ["/opt/mesh/repository/daemon", "/opt/mesh/repository/common", "/opt/mesh/site"]
+sys.path[:0] = places
+os.environ["PYTHONPATH"] = ":".join(places)  # of its workers
 from myownmesh.cli import main
 sys.exit(main())
 """

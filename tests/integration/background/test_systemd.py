@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from support.systemd_box import PROGRAM, REPOSITORY, needs_systemd, status, systemd_box, the_next, until
+from support.tls import self_signed
 from support.tools import needs
 
 if TYPE_CHECKING:
@@ -65,6 +67,7 @@ def test_a_service_comes_back_whatever_ends_it_and_leaves_nothing_when_it_is_rem
             box.said(*words.split())
         assert "nothing was changed" in service(box, "install")
         assert status(box) == {**first, "joined_networks": ["office-mesh"]}
+        assert json.loads(box.said(PROGRAM, "ctl", "services", "status"))["status"]["signaling"]["running"]
 
         box.said("mkdir", f"{UNIT}.d")
         box.said("sh", "-c", f"printf '{HASTE}' > {UNIT}.d/haste.conf; systemctl daemon-reload")
@@ -120,3 +123,36 @@ def test_a_person_who_is_not_logged_in_has_a_service_and_no_trace_of_it_afterwar
         box.said(PROGRAM, "service", "uninstall")
         assert box.said("ls", "/var/lib/systemd/linger") == ""
         assert box.said("find", "/root/.config/systemd", "-name", "*myownmesh*") == ""
+
+
+@pytest.mark.slow
+@needs_systemd
+@pytest.mark.timeout(300)
+def test_the_machines_service_reads_a_certificate_by_the_group_that_the_page_names(tmp_path: Path) -> None:
+    certificate = self_signed(tmp_path).read_text()
+    (box_folder := tmp_path / "box").mkdir()
+    drop_in = re.findall(r"^```ini\n(.*?)```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    assert len(drop_in) == 1
+    group = drop_in[0].strip().rpartition("=")[2]
+    turn = {"enabled": True, "bind": "127.0.0.1", "port": 0, "public_ip": "127.0.0.1"}
+    tls = {"cert_file": "/etc/mesh.pem", "key_file": "/etc/mesh.pem", "port": 0}
+
+    with systemd_box(box_folder) as box:
+
+        def server() -> dict[str, Any]:
+            told: dict[str, Any] = json.loads(box.said(PROGRAM, "ctl", "services", "status"))["status"]["turn"]
+            return told
+
+        box.said("sh", "-c", f"getent group {group} || groupadd --system {group}")
+        box.said("sh", "-c", f"umask 077; printf '%s' '{certificate}' > /etc/mesh.pem")
+        service(box, "install")
+        box.said(PROGRAM, "ctl", "services", "set", json.dumps({"turn": {**turn, "tls": tls}}))
+        assert not server()["running"]
+        assert "Permission denied" in server()["error"]
+
+        box.said("sh", "-c", f"chgrp {group} /etc/mesh.pem; chmod 640 /etc/mesh.pem")
+        box.said("mkdir", f"{UNIT}.d")
+        box.said("sh", "-c", f"printf '%s' '{drop_in[0]}' > {UNIT}.d/tls.conf; systemctl daemon-reload")
+        service(box, "restart")
+        until(lambda: status(box) and server()["running"], "TURN speaks TLS")
+        assert server()["problem"] is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,11 @@ def test_the_single_file_is_installed_comes_back_is_replaced_and_leaves_nothing(
         assert box.said("stat", "-c", "%u", f"/proc/{first['pid']}").strip() != "0"
         assert "nothing was changed" in box.said(BROUGHT, "service", "--system", "install")
 
+        turn = {"enabled": True, "bind": "127.0.0.1", "public_ip": "127.0.0.1"}
+        hosted = {"signaling": {"enabled": True, "port": 443}, "turn": turn}
+        box.said(BROUGHT, "ctl", "services", "set", json.dumps(hosted))
+        assert serves(box) == {"signaling": "0.0.0.0:443", "turn": "127.0.0.1:3478"}
+
         box.said("mkdir", "/etc/systemd/system/myownmesh.service.d")
         haste = "[Service]\\nWatchdogSec=8\\nRestartSec=100ms\\n"
         box.said("sh", "-c", f"printf '{haste}' > /etc/systemd/system/myownmesh.service.d/haste.conf")
@@ -54,11 +60,18 @@ def test_the_single_file_is_installed_comes_back_is_replaced_and_leaves_nothing(
         assert "  active:  active" in box.said(BROUGHT, "service", "--system", "install")
         updated = the_next(box, before, BROUGHT, patience_s=PATIENCE_S)
         assert (updated["version"], updated["device_id"]) == (NEW, first["device_id"])
+        until(lambda: all(serves(box).values()), "what it hosts is there again", PATIENCE_S)
 
         box.said(BROUGHT, "service", "--system", "uninstall")
         assert status(box, BROUGHT) is None
         assert box.run("test", "-e", COPY).returncode == 1
         assert box.run("test", "-e", str(Path(COPY).parent)).returncode == 1
+
+
+def serves(box: Box) -> dict[str, str | None]:
+    """Where its relay and TURN listen; None for what does not run."""
+    told = json.loads(box.said(BROUGHT, "ctl", "services", "status"))["status"]
+    return {name: told[name]["listen"] for name in ("signaling", "turn")}
 
 
 def bring(box: Box, program: bytes) -> None:
