@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from mesh_common.addresses import TURNS_PORT
 from myownmesh.cli import tables
 from myownmesh.cli.ctl_base import ask, object_argument, run, show
 from myownmesh.cli.errors import CliError
@@ -33,9 +35,20 @@ def offers() -> None:
 
 
 @app.command()
-def enable(service: Name) -> None:
+def enable(
+    service: Name,
+    public_ip: Annotated[
+        str | None,
+        typer.Option(metavar="IP", help="Where others reach this device: TURN needs it, and adverts name it."),
+    ] = None,
+) -> None:
     """Switch a service on."""
-    _switch(service, enabled=True)
+    if public_ip is not None:
+        try:
+            public_ip = str(ipaddress.IPv4Address(public_ip))
+        except ValueError as error:
+            raise CliError(f"'{public_ip}' is no IPv4 address") from error
+    _switch(service, enabled=True, public_ip=public_ip)
 
 
 @app.command()
@@ -98,7 +111,7 @@ def caddy(
     write_line(text.rstrip("\n"))
 
 
-def _switch(service: str, *, enabled: bool) -> None:
+def _switch(service: str, *, enabled: bool, public_ip: str | None = None) -> None:
     data = ask({"op": "services_status"})
     config = data.get("config") if isinstance(data, dict) else None
     if service not in NAMES:
@@ -113,10 +126,12 @@ def _switch(service: str, *, enabled: bool) -> None:
         block = ServicesConfig.from_json(config).to_json()
     except JsonError as error:
         raise CliError(f"parse services config: {error}") from error
-    chosen = block[service]
-    if not isinstance(chosen, dict):
+    chosen, turn = block[service], block["turn"]
+    if not isinstance(chosen, dict) or not isinstance(turn, dict):
         raise CliError("daemon status missing services config")
     chosen["enabled"] = enabled
+    if public_ip is not None:
+        turn["public_ip"] = public_ip
     show(ask({"op": "services_set", "services": block}), tables.services)
     if service == "turn" and enabled:
         write_line(firewall_checklist(chosen))
@@ -137,6 +152,11 @@ def firewall_checklist(turn: dict[str, object]) -> str:
     ]
     if turn.get("tcp_enabled"):
         lines.append(f"  - TCP {port}: clients behind UDP-blocking firewalls")
+    if isinstance(tls := turn.get("tls"), dict):
+        lines.append(f"  - TCP {tls.get('port', TURNS_PORT)}: clients over TLS")
     if not turn.get("public_ip"):
-        lines.append("  - services.turn.public_ip is not set: set it to the address that clients reach this host at")
+        lines.append(
+            "  - services.turn.public_ip is not set: say where clients reach this host with "
+            "`myownmesh ctl services enable turn --public-ip IP`"
+        )
     return "\n".join(lines)

@@ -138,7 +138,8 @@ def turn_job(block: TurnService, *, private_peers: bool) -> Job:
     if address.is_unspecified or address.version != 4:
         reason = "names no address" if address.is_unspecified else "is IPv6, and only IPv4 is relayed"
         raise CannotServe(
-            f"services.turn.{member} {reason}: set services.turn.public_ip to the IPv4 address of this host for others"
+            f"services.turn.{member} {reason}: set services.turn.public_ip to the IPv4 address of this host for "
+            "others, as `myownmesh ctl services enable turn --public-ip IP` does"
         )
     try:
         tls = block.tls

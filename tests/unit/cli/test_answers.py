@@ -174,6 +174,12 @@ def test_enabling_turn_adds_a_firewall_checklist(daemon: FakeDaemon, capfd: pyte
     assert "UDP 3478" in out
     assert "TCP 3478" in out
     assert "public_ip is not set" in out
+    block = {"tcp_enabled": True, "public_ip": "203.0.113.7", "tls": {"cert_file": "/c", "key_file": "/k"}}
+    daemon.answer = lambda request: {"ok": True, "data": {"status": {}, "config": {"turn": block}}}
+    assert run("ctl", "services", "enable", "turn") == 0
+    out = capfd.readouterr().out
+    assert "TCP 5349" in out
+    assert "public_ip is not set" not in out
 
 
 @pytest.mark.parametrize("payload", ["text", "NaN", "{", ""])

@@ -136,6 +136,21 @@ def test_a_services_block_of_an_older_daemon_is_completed(daemon: FakeDaemon) ->
     assert sent == {**default_services(), "stun": {"enabled": True, "bind": "0.0.0.0", "port": 3478}}
 
 
+def test_where_others_reach_this_device_is_said_with_the_service(
+    daemon: FakeDaemon, capfd: pytest.CaptureFixture[str]
+) -> None:
+    daemon.answer = lambda request: {"ok": True, "data": {"status": {}, "config": {}}}
+    assert main(["ctl", "services", "enable", "signaling", "--public-ip", "203.0.113.7"]) == 0
+    sent = daemon.requests[-1]["services"]
+    assert (sent["signaling"]["enabled"], sent["turn"]["enabled"]) == (True, False)
+    assert sent["turn"]["public_ip"] == "203.0.113.7"
+    daemon.requests.clear()
+    for wrong in ("2001:db8::1", "home.example", ""):
+        assert main(["ctl", "services", "enable", "turn", "--public-ip", wrong]) == 1
+        assert f"'{wrong}' is no IPv4 address" in capfd.readouterr().err
+    assert not daemon.requests
+
+
 def test_a_file_may_hold_the_payload(daemon: FakeDaemon, home: Path) -> None:
     (home / "p.json").write_text('{"x": "ü"}', "utf-8")
     assert main(["ctl", "channel", "send-all", "a", "ch", f"@{home}/p.json"]) == 0
