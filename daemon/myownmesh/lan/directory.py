@@ -9,8 +9,7 @@ import ipaddress
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
-from attrs import Factory, define
-from msgspec import Struct
+from msgspec import Struct, field
 
 from myownmesh.lan.endpoints import MAX_ADDRESSES, Endpoint, in_order
 from myownmesh.lan.names import label_of, room_prefix
@@ -105,8 +104,7 @@ class Question(Struct, frozen=True):
     """SRV, TXT or A."""
 
 
-@define(eq=False)
-class _Held:
+class _Held(Struct, eq=False):
     """One advert."""
 
     name: str
@@ -117,7 +115,7 @@ class _Held:
     until: float = 0.0
     heard_at: float = 0.0
     text: bytes | None = None
-    addresses: dict[str, float] = Factory(dict)
+    addresses: dict[str, float] = field(default_factory=dict)
     """Until when each holds, the one that was heard last at the end."""
     asked: int = 0
     """How often, since it was heard last."""

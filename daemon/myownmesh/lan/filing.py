@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from attrs import define
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Hashable
@@ -23,8 +23,7 @@ MAX_ACCEPTED_PER_ADDRESS: Final = 8
 """Devices behind one address are few: several users of one machine, containers."""
 
 
-@define(eq=False)
-class _Entry:
+class _Entry(Struct, eq=False):
     address: str
     is_ours: bool
     """We dialled it."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from attrs import frozen
+from msgspec import field
+
+from mesh_common.values import Value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,8 +17,7 @@ _NOTHING: Final[Mapping[str, Any]] = {}
 """Of thousands of entries hardly one has members of later versions."""
 
 
-@frozen
-class Entry:
+class Entry(Value, frozen=True):
     """One device that was let in."""
 
     device_id: str
@@ -33,7 +34,7 @@ class Entry:
     by_hand: bool = False
     """A person at this device let it in, or an invitation that was given or taken here: not gossip, not
     `auto_approve`."""
-    unknown: Mapping[str, Any] = _NOTHING
+    unknown: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     """Members of later versions, kept when the file is written again."""
 
     @property

@@ -12,6 +12,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from attrs import evolve, field, frozen
+from msgspec.structs import replace
 
 from mesh_common.labels import clean_label
 from mesh_common.views import RosterRow
@@ -92,7 +93,7 @@ class Roster:
         label = clean_label(label)
         known = self._rows.find(bare) or Entry(bare, label, now)
         kept = tuple(removed for removed in self.removed_devices if removed != bare)
-        let_in = evolve(known, label=label, user_label=label or None, by_hand=True)
+        let_in = replace(known, label=label, user_label=label or None, by_hand=True)
         return evolve(self._with(let_in), removed_devices=kept)
 
     def meet(self, device_id: str, label: str, now: int) -> Self:
@@ -105,7 +106,7 @@ class Roster:
         known = self._rows.find(bare)
         if known is None and self.count >= MAX_ENTRIES:
             return self
-        return self._with(Entry(bare, label, now) if known is None else evolve(known, label=label))
+        return self._with(Entry(bare, label, now) if known is None else replace(known, label=label))
 
     def merge(self, rows: Iterable[RosterEntry], now: int, *, me: str) -> Self:
         """Add the devices that a member of an open network vouches for (spec 01 §15.4).
@@ -151,7 +152,7 @@ class Roster:
             if device_id in removed and role == "member" and device_id != me:
                 gone.append(device_id)
             elif entry.role != role:
-                put.append(evolve(entry, role=role))
+                put.append(replace(entry, role=role))
         came = [device_id for device_id in roles if device_id not in rows or device_id in gone]
         put += [Entry(device_id, "", now, roles[device_id]) for device_id in came]
         return self._after(put, came, gone) if put or gone else self
@@ -168,7 +169,7 @@ class Roster:
     def set_seals(self, device_id: str, seals: bool) -> Self:
         """Note whether a known device seals; the same object when that changes nothing."""
         known = self.get(device_id)
-        return self if known is None else self._with(evolve(known, seals=seals))
+        return self if known is None else self._with(replace(known, seals=seals))
 
     def _with(self, entry: Entry) -> Self:
         known = self._rows.find(entry.device_id)

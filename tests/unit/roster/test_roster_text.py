@@ -16,7 +16,7 @@ from myownmesh.store.config import pretty
 DEVICE = "5jfgyy7ctrjavpxvkb5rglwf7gkuo5vox27hxescd3vgsfcg2iwa"
 _LABELS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 _ENTRIES = st.builds(
-    Entry,
+    lambda *members: Entry(*members),
     st.sampled_from([DEVICE, "b" * 52, "c" * 52, "short"]),
     _LABELS,
     st.integers(0, 2**64 - 1),
