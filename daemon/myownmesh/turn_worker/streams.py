@@ -7,6 +7,7 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING, Final
 
 from mesh_common.addresses import is_loopback
+from myownmesh.turn.binding import address_of
 from myownmesh.turn.framing import BadFrame, Frames, framed
 from myownmesh.turn.rationing import household_of
 from myownmesh.worker.listeners import Listeners
@@ -80,8 +81,9 @@ class Streams:
         self._gone(stream.client)
 
     def _add(self, made: socket.socket, address: tuple[object, ...], certificates: Certificates | None) -> None:
-        household = household_of(str(address[0]))
-        crowded = self._households[household] >= MOST_PER_HOUSEHOLD and not is_loopback(str(address[0]))
+        ip, _ = address_of(address)
+        household = household_of(ip)
+        crowded = self._households[household] >= MOST_PER_HOUSEHOLD and not is_loopback(ip)
         if len(self._streams) >= MOST or crowded:
             made.close()
             return

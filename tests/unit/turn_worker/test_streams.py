@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import socket
+import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 
+from myownmesh.protocol.clock import Instant
+from myownmesh.turn_worker import streams
 from myownmesh.turn_worker.streams import Stream
 from myownmesh.worker.loop import READ, WRITE, Loop
+from myownmesh.worker.sockets import open_stream_listener
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,3 +89,22 @@ def test_a_connection_that_broke_while_it_was_sent_to_stays_quiet(pair: Pair) ->
     stream.send(bytes(4))
     assert stream.read() == b""
     assert stream.has_ended
+
+
+def test_ipv4_clients_of_a_listener_for_both_families_are_no_one_household(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them are `::ffff:…` there, in one /64. What a proxy on this machine brings is not bounded together."""
+    monkeypatch.setattr(streams, "MOST_PER_HOUSEHOLD", 1)
+    loop = Loop()
+    everybody = streams.Streams(loop, lambda _stream, _frame, _now: None, lambda _client: None, lambda _client: False)
+    with ExitStack() as opened:
+        listener = opened.enter_context(open_stream_listener("::", 0))
+        everybody.listen(listener, None)
+        port = listener.getsockname()[1]
+        for number in (2, 3, 3):
+            source = (f"127.0.0.{number}", 0)
+            opened.enter_context(socket.create_connection(("127.0.0.1", port), 5, source_address=source))
+        loop.run(lambda _now: loop.end(), lambda: 0.2)
+        assert len(everybody) == 3
+        everybody.tick(Instant(time.monotonic() + 31, 0))
+        assert len(everybody) == 0
+    loop.close()
