@@ -23,6 +23,7 @@ STUN_PORT: Final = 3478
 """RFC 7064, and RFC 7065 for TURN."""
 TURNS_PORT: Final = 5349
 
+_HOUSEHOLD_BITS: Final = 64
 _HOST_AND_PORT: Final = "it must name a host, and a port only from 1 to 65535"
 _MAX_NAME: Final = 253
 _MAX_LABEL: Final = 63
@@ -148,6 +149,16 @@ def authority(host: str, port: int | None) -> str:
 def without_brackets(host: str) -> str:
     """A host as sockets want it; a person may write IPv6 in brackets."""
     return host.removeprefix("[").removesuffix("]")
+
+
+def household_of(ip: str) -> str:
+    """What limits per address count by: an IPv4 address, or of an IPv6 one the /64, in which a host has any number."""
+    if ":" not in ip:
+        return ip
+    address = ipaddress.IPv6Address(ip.partition("%")[0])
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.IPv6Network((address, _HOUSEHOLD_BITS), strict=False))
 
 
 def is_loopback(host: str) -> bool:

@@ -12,7 +12,7 @@ import time
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, Final
 
-from mesh_common.addresses import is_loopback
+from mesh_common.addresses import household_of, is_loopback
 from myownmesh.protocol.tokens import TokenBucket
 from myownmesh.relay import frames
 from myownmesh.relay.client import POLICY_VIOLATION
@@ -83,10 +83,12 @@ class Connections:
     def add(self, made: socket.socket, address: tuple[Any, ...]) -> None:
         """A client that has connected."""
         peer = sys.intern(str(address[0]).removeprefix("::ffff:"))  # IPv4, at a listener for both
-        if len(self._all) >= self._most or (self._handshakes[peer] >= HANDSHAKES_PER_ADDRESS and not is_loopback(peer)):
+        household = household_of(peer)
+        crowded = self._handshakes[household] >= HANDSHAKES_PER_ADDRESS and not is_loopback(peer)
+        if len(self._all) >= self._most or crowded:
             made.close()
             return
-        self._handshakes[peer] += 1
+        self._handshakes[household] += 1
         connection = Connection(made, peer, self)
         self._all.add(connection)
         self.loop.watch(made, connection.ready)
@@ -111,9 +113,10 @@ class Connections:
 
     def upgraded(self, peer: str) -> None:
         """One of its handshakes is over."""
-        self._handshakes[peer] -= 1
-        if not self._handshakes[peer]:
-            del self._handshakes[peer]
+        household = household_of(peer)
+        self._handshakes[household] -= 1
+        if not self._handshakes[household]:
+            del self._handshakes[household]
 
     def ending(self, connection: Connection) -> None:
         """Its client is turned away: as soon as the hub has done what it is at."""
@@ -218,7 +221,7 @@ class Connection:
         everyone, now = self._all, self._all.now()
         everyone.upgraded(self._peer)
         self._incoming = Incoming()
-        client = everyone.hub.connect(client_address(self._peer, upgrade.forwarded_for), now)
+        client = everyone.hub.connect(household_of(client_address(self._peer, upgrade.forwarded_for)), now)
         if client is None:
             self._write(upgrade.answer + TOO_MANY_CONNECTIONS)
             self.part()

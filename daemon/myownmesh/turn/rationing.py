@@ -11,7 +11,7 @@ from myownmesh.protocol.tokens import TokenBucket
 if TYPE_CHECKING:
     from myownmesh.turn.limits import Limits
 
-_V6_PREFIX_BITS, _V6_HOST_BITS = 56, 64
+_V6_PREFIX_BITS = 56
 
 
 class Ration:
@@ -42,8 +42,3 @@ def prefix_of(ip: str) -> object:
     if ":" not in ip:
         return ip.rpartition(".")[0]
     return int(ipaddress.IPv6Address(ip)) >> 128 - _V6_PREFIX_BITS
-
-
-def household_of(ip: str) -> object:
-    """What quotas count by: an IPv4 address, or the /64 of an IPv6 one, in which a host has as many as it likes."""
-    return ip if ":" not in ip else int(ipaddress.IPv6Address(ip)) >> _V6_HOST_BITS

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from msgspec import Struct
 
-from mesh_common.addresses import is_loopback
+from mesh_common.addresses import household_of, is_loopback
 from myownmesh.turn.allocation import Allocation, Allowance
 from myownmesh.turn.binding import address_of
 from myownmesh.turn.grants import Grants
-from myownmesh.turn.rationing import household_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -6,10 +6,9 @@ import ssl
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Final
 
-from mesh_common.addresses import is_loopback
+from mesh_common.addresses import household_of, is_loopback
 from myownmesh.turn.binding import address_of
 from myownmesh.turn.framing import BadFrame, Frames, framed
-from myownmesh.turn.rationing import household_of
 from myownmesh.worker.listeners import Listeners
 from myownmesh.worker.loop import READ, WRITE, instant
 

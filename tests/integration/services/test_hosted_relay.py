@@ -78,6 +78,19 @@ async def test_behind_a_proxy_on_this_machine_the_forwarded_address_counts() -> 
             assert (await hears(again))[0] == "NOTICE"
 
 
+async def test_addresses_of_one_ipv6_household_count_as_one() -> None:
+    """Whoever has one has 2^64 of them, and would have the whole relay."""
+    limits = Limits(max_connections_per_ip=1)
+    async with relay_server(limits=limits) as server, bare_client(server.port, "X-Forwarded-For: 2001:db8::1") as one:
+        await say(one, REQ)
+        assert await hears(one) == ["EOSE", "s"]
+        async with bare_client(server.port, "X-Forwarded-For: 2001:db8:0:0:ffff::2") as beside:
+            assert (await hears(beside))[0] == "NOTICE"
+        async with bare_client(server.port, "X-Forwarded-For: 2001:db8:0:1::1") as elsewhere:
+            await say(elsewhere, REQ)
+            assert await hears(elsewhere) == ["EOSE", "s"]
+
+
 async def test_the_51st_violation_is_told_and_closed_with_1008() -> None:
     async with relay_server(limits=Limits(max_message_bytes=100)) as server, bare_client(server.port) as client:
         await client.send(ws_frame(b"x" * 101, masked=True) * 51)

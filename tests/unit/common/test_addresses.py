@@ -10,6 +10,7 @@ from mesh_common.addresses import (
     BadAddress,
     RelayAddress,
     ServerAddress,
+    household_of,
     is_loopback,
     problems,
     relay_address,
@@ -224,3 +225,18 @@ def test_this_machine_alone(host: str) -> None:
 )
 def test_a_host_that_others_can_reach_or_name(host: str) -> None:
     assert not is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    ("ip", "household"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2::1", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2:ffff::", "2001:db8:1:2::/64"),
+        ("2001:db8:1:3::1", "2001:db8:1:3::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+    ],
+)
+def test_of_ipv6_a_household_counts(ip: str, household: str) -> None:
+    assert household_of(ip) == household
