@@ -106,6 +106,9 @@ class RelayProcesses:
             except CannotServe as error:
                 if is_first and own == 0:
                     raise
+                if is_first:
+                    task_status.started()  # the others do not wait for it
+                    is_first = False
                 ended = error
             log.warning("signaling relay: process %d of %d: %s", own + 1, self._count, ended)
             self._up.discard(own)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from typing import TYPE_CHECKING
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
@@ -12,7 +13,8 @@ import trio
 from mesh_common.views import RelayActivity, WaitingServer
 from myownmesh.protocol.signals import PeerAnnounced, PeerLeft
 from myownmesh.relay.client import Limits
-from myownmesh.relay_worker.messages import Job
+from myownmesh.relay_worker.messages import Job, Report
+from myownmesh.services import relay_processes
 from myownmesh.services.host import Services
 from myownmesh.services.relay_processes import RelayProcesses, together
 from myownmesh.services.roles import hosted_roles
@@ -21,10 +23,10 @@ from myownmesh.store.services_config import ServicesConfig
 from support.signaling import new_device, running
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
 
-    from myownmesh.relay_worker.messages import Report
+    from myownmesh.services.worker_process import WorkerProcess
     from support.signaling import Device
 
 PROCESSES = 2
@@ -98,6 +100,29 @@ async def test_an_address_that_is_taken_is_refused_with_its_name() -> None:
         processes = RelayProcesses(Job("127.0.0.1", port), PROCESSES, lambda _report: None)
         with pytest.raises(CannotServe, match=f"cannot listen on TCP 127.0.0.1:{port}"):
             await processes.serve(task_status=trio.TASK_STATUS_IGNORED)
+
+
+async def test_one_that_does_not_come_up_keeps_no_other_one_from_serving(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, reports = relay_processes.worker, list[Report]()
+
+    @asynccontextmanager
+    async def without_the_second(
+        word: str, job: Job, read: Callable[[bytes], Any], descriptors: Sequence[int]
+    ) -> AsyncIterator[WorkerProcess[Report]]:
+        if job.siblings is not None and job.siblings.own == 1:
+            raise CannotServe("cannot start its process: Cannot allocate memory")
+        async with real(word, job, read, descriptors) as process:
+            yield process
+
+    monkeypatch.setattr(relay_processes, "worker", without_the_second)
+    processes = RelayProcesses(Job("127.0.0.1", 0, Limits()), 3, reports.append)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(processes.serve)
+        await within(60, lambda: processes.serving == 2)
+        assert reports[-1].problem == (
+            "1 of 3 processes are starting again: cannot start its process: Cannot allocate memory"
+        )
+        nursery.cancel_scope.cancel()
 
 
 async def test_without_a_folder_to_meet_in_it_does_not_serve_and_the_daemon_goes_on(
