@@ -7,20 +7,27 @@ from typing import TYPE_CHECKING
 import pytest
 
 from myownmesh.engine import hearing, notices
+from myownmesh.governance.adoption import switch
 from myownmesh.governance.authoring import Refused
+from myownmesh.governance.hearing import hear_entries
+from myownmesh.governance.ratifying import append
 from myownmesh.governance.remnant import go_on, is_short
+from myownmesh.governance.words import OURSELVES
 from myownmesh.protocol.modes import Ring
-from myownmesh.protocol.transitions import Evict, RoleGrant, TopologyChange
+from myownmesh.protocol.transitions import Evict, RoleGrant, RoleRevoke, TopologyChange
 from myownmesh.simulator import World
 from myownmesh.simulator.node import NETWORK
 from myownmesh.simulator.reference_governance import signed_entry
 from support.governed import book, evict, grant, propose
-from support.seated import admits, book_of, seats, start, start_old
+from support.holdouts import decided, kept_apart, three_branches
+from support.seated import CHECKS, admits, book_of, seats, start, start_old
 
 if TYPE_CHECKING:
+    from myownmesh.governance.book import Book
     from myownmesh.governance.hearing import Heard
     from myownmesh.identity import Identity
     from myownmesh.simulator import Node
+    from support.holdouts import Three
 
 LINKED_S = 60.0
 YEAR_MS = 365 * 24 * 3600 * 1000
@@ -171,3 +178,58 @@ def test_two_peers_with_lying_clocks_keep_no_owner_from_evicting() -> None:
     propose(nodes[0], Evict(guest.device_id))
     world.run_until(lambda: agreed(nodes[:3], guest, None), LINKED_S)
     world.run_until(lambda: nodes[3].engine.governor.is_down, LINKED_S)
+
+
+def apart(world: World) -> tuple[Three, list[Node], Node]:
+    """An owner and whom it promoted, on a branch that their persons chose, and a member whom a liar keeps from it."""
+    owner, member, *others = world.identities(6)
+    now = now_of(world)
+    three = three_branches(NETWORK, owner, others, at=now)
+    promoted = next(each for each in others if each.device_id == three.held.places[-1].entry.signers[0])
+    members = admits(owner, [member, promoted], at=now)
+
+    def held(branches: Book) -> Book:
+        return hear_entries(branches, members, OURSELVES, CHECKS, now, max_checks=1000).book
+
+    there = [start(world, each, held(decided(each.device_id, three, now))) for each in (owner, promoted)]
+    return three, there, start(world, member, held(kept_apart(member.device_id, three, now)))
+
+
+def test_a_member_whom_a_liar_keeps_from_the_branch_of_the_others_is_asked_within_a_minute_also_after_a_restart() -> (
+    None
+):
+    world = World()
+    three, there, lone = apart(world)
+    world.run_until(world.all_linked, LINKED_S)
+    world.run_until(lambda: [*book(lone).questions.rivals.values()] == [three.better], 60.0)
+    held = book(lone)
+    lone.kill()
+    world.run(5.0)
+    lone = start(world, lone.identity, held)
+    assert book(lone).log == three.held
+    world.run_until(lambda: all(lone.is_linked(node) for node in there), 2 * LINKED_S)
+    world.run_until(lambda: [*book(lone).questions.rivals] == [*held.questions.rivals], 60.0)
+    [question] = held.questions.rivals
+    lone.switch.govern(
+        lambda governor, now: governor.take(switch(governor.book, question, now.wall_ms // 1000).book, now)
+    )
+    world.run(120.0)
+    assert {book(node).log.digest for node in (lone, *there)} == {three.better.digest}
+    assert not any(book(node).questions.rivals for node in (lone, *there))
+
+
+def test_a_member_that_comes_after_the_others_by_itself_is_not_asked() -> None:
+    """An owner settles the quarrel, so that what kept the branch out does no more."""
+    world = World()
+    three, there, lone = apart(world)
+    asked: list[bool] = []
+    world.run_until(world.all_linked, LINKED_S)
+    [struck] = [place.entry.variant.target for place in three.better.places[-1:]]
+    settles = signed_entry(NETWORK, there[0].identity, RoleRevoke(struck), now_of(world))
+    there[0].switch.govern(lambda governor, now: governor.take(append(governor.book, settles, now_of(world)), now))
+    for _ in range(120):
+        world.run(1.0)
+        asked.append(bool(book(lone).questions.rivals))
+    assert not any(asked)
+    assert {book(node).log.digest for node in (lone, *there)} == {book(there[0]).log.digest}
+    assert len(book(lone).log) == len(three.better) + 1

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from msgspec.structs import fields
+from msgspec.structs import fields, replace
 
 from myownmesh.governance.adoption import hear_log
 from myownmesh.governance.book import Book
 from myownmesh.governance.log import BadLog, heard
-from myownmesh.governance.merging import merge_of, skip
+from myownmesh.governance.merging import merge_behind, skip
 from myownmesh.governance.pins import Pin
 from myownmesh.governance.ratifying import append, ratify
 from myownmesh.governance.rules import STRICT, Rules
@@ -91,7 +91,7 @@ def book_of(entries: Sequence[Transition], me: str, now: int = 0) -> Book:
 
 def merged(book: Book, left: Log, me: str, now: int = 0) -> Book:
     """What a seated authority `me` of ours does right after a switch (02 §24.3 no. 46)."""
-    merge = merge_of(book.log, left, me, book.rules)
+    merge = merge_behind(replace(book, me=me), left)
     for step in merge.steps:
         book = append(book, step, now) if isinstance(step, Transition) else ratify(book, entry(step, me), now)
     return skip(book, merge)

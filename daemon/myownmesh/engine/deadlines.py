@@ -10,6 +10,7 @@ from myownmesh.engine import (
     dialling,
     gossip,
     handshake,
+    holdouts,
     keepalive,
     lifecycle,
     moving,
@@ -70,6 +71,8 @@ def handle(core: Core, timer: Timer, owner: str, now: Instant) -> None:
             gossip.look_around(core, now)
         case NetworkTimer.HELD:
             proposals.look(core, now)
+        case NetworkTimer.HOLDOUTS:
+            holdouts.take_look(core, now)
         case NetworkTimer.TWIN_SILENCE:
             twin.gone(core, now)
         case NetworkTimer.LEAVE_FLUSH:

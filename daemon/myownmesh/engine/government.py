@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeVar
 from msgspec import Struct, field
 
 from mesh_common.values import Value
+from myownmesh.governance.holdouts import Looks
 from myownmesh.governance.signatures import FAILED_CHECKS, Checks
 from myownmesh.governance.sync import Advert
 from myownmesh.governance.words import SAID_SECONDS, Saying
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from myownmesh.governance.book import Book
     from myownmesh.governance.first_contact import FirstContact
+    from myownmesh.governance.log import Log
     from myownmesh.governance.signatures import Slices
     from myownmesh.governance.verdicts import Verdict
     from myownmesh.protocol.frames import NetworkStatePropose
@@ -78,6 +80,8 @@ class Correspondence(Struct, eq=False):
     """Frames of it whose signatures are not checked yet."""
     advert: Advert | None = None
     """The counts of its last state."""
+    log_digest: str = ""
+    """Which governance log it says that it holds; v0.3.8 does not say."""
     fruitless: Advert | None = None
     """The counts behind which nothing new was."""
     shown: tuple[int, bytes] | None = None
@@ -124,6 +128,10 @@ class Government:
         """Grants that were heard and would end a removal of this device's own on somebody's word."""
         self.behind: frozenset[str] = frozenset()
         """Devices that run v0.3.8 of which was said that they hold a branch that does not count."""
+        self.kept_out: tuple[Log, ...] | None = None
+        """Branches that would count but for a third that does not; None: not looked at since they changed."""
+        self.looks = Looks()
+        """What the last looks at them found."""
         self.refused_at: int | None = None
         """What time it was here, Unix seconds, when an entry was last refused for being far ahead of it."""
         self.audit: deque[Seen] = deque(maxlen=MAX_AUDIT)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from myownmesh.engine import approval, gossip, hearing
-from myownmesh.governance.sync import Advert, is_ahead, is_news
+from myownmesh.governance.sync import DIGEST_CHARS, Advert, is_ahead, is_news
 
 if TYPE_CHECKING:
     from myownmesh.engine.core import Core
@@ -28,6 +28,7 @@ def receive_state(core: Core, peer: Live, state: NetworkState, now: Instant) -> 
     letter = core.government.letter(peer.device_id)
     letter.advert = advert
     book, digest = core.government.book, state.log_digest or ""
+    letter.log_digest = digest[:DIGEST_CHARS]
     ahead = is_ahead(book, advert, letter.fruitless)
     is_other = book.is_founded and is_news(book, digest, advert.transitions)
     if gossip.hear_root(core, peer, state.roster_root) or ahead or is_other:

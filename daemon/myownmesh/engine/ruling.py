@@ -38,6 +38,10 @@ GOVERNED: Final = (
 HELD_S: Final = 60.0
 """Entries from the future, among others, are judged again so often."""
 
+HOLDOUTS_S: Final = 12.0
+"""Between the looks at what is kept out (`holdouts`): after three a person is asked, within a minute, and not while
+logs are still on their way."""
+
 DEVICES_PER_SLICE: Final = 300
 """Whose verdict is taken between two pauses: about two milliseconds."""
 
@@ -80,6 +84,8 @@ def take(core: Core, book: Book, now: Instant, about: Collection[str] = ()) -> N
         look_at(core, about, now)
     if book.members.left_out != before.members.left_out:  # whoever is unlisted may be out from now on
         look_at(core, {peer.device_id for peer in core.peers.values() if isinstance(peer, Link)}, now)
+    if book.log is not before.log or book.branches is not before.branches:
+        _look_at_branches(core, now)
     approval.reconsider_all(core, now)
     for device in back:
         if device != core.me and core.kind == "closed":
@@ -146,6 +152,7 @@ def start(core: Core, book: Book, now: Instant) -> None:
     _apply_shape(core, now)
     slices.put(core, gossip.OWN, _mirror(core, book), now)
     evictions.consider_self(core, now)
+    _look_at_branches(core, now)
     look_later(core, now)
 
 
@@ -157,6 +164,14 @@ def look_later(core: Core, now: Instant) -> None:
     waits = waits or government.refused_at is not None
     if waits and not core.timers.is_set(NetworkTimer.HELD, ""):
         core.timers.set(NetworkTimer.HELD, "", now.mono + HELD_S)
+
+
+def _look_at_branches(core: Core, now: Instant) -> None:
+    """The held log or its branches changed. What is kept out is found out later, however often they change."""
+    government = core.government
+    government.kept_out = None
+    if government.book.branches.others and not core.timers.is_set(NetworkTimer.HOLDOUTS, ""):
+        core.timers.set(NetworkTimer.HOLDOUTS, "", now.mono + HOLDOUTS_S)
 
 
 def governed_shape(core: Core) -> TopologyMode | None:

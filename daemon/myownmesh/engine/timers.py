@@ -32,6 +32,8 @@ class NetworkTimer(Enum):
     """Somebody is to be asked for its logs."""
     HELD = auto()
     """Entries and proposals whose time may have come."""
+    HOLDOUTS = auto()
+    """Others may hold a branch that this one is kept from."""
 
 
 class PeerTimer(Enum):

@@ -16,9 +16,10 @@ How a network uses it:
   the loop; `authoring.propose` under a `proposals.new_proposal_id`, `sign`, `deny`, `withdraw`, `settle`. Before a
   promotion `Memory.refused`. Answers to `Book.questions`: `adoption.consent`, `refuse`, `switch`, `stay`,
   `accept_replay`; `hearing.accept_grant`, `dismiss`; `FirstContact.clicked`.
-- **After a switch** (`Branches.left`, over restarts too): an authority takes the steps of `merging.merge_of`;
+- **After a switch** (`Branches.left`, over restarts too): an authority takes the steps of `merging.merge_behind`;
   `merging.skip` remembers what stayed out, and `Branches.looked_after` that it is done. After a seat fell, and before
   one of ours takes one: `succession`.
+- **While a branch is kept out** (`holdouts.kept_out`): `holdouts.look` every few seconds, with what others hold.
 - **Anti-entropy**: `sync.request`, `is_ahead`, `answer`, `refuting`, `denial`.
 - **For clients**: `pending.pending`, `Book.bench.roles()` and `removed()` (the roster mirrors them: `Roster.mirror`),
   `ratifying.decides`, `authoring.room`.

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from mesh_common.values import Value
 from myownmesh.governance.branches import choose
 from myownmesh.governance.entries import is_member_grant, is_removal, target_of
+from myownmesh.governance.holdouts import still_asked
 from myownmesh.governance.log import EMPTY, common_length
 from myownmesh.governance.memory import undone
 from myownmesh.governance.questions import Claim, Replay
@@ -124,7 +125,7 @@ def reconsider(book: Book, now: int, *, shown_by: str = "") -> Adoption:
     """Choose among the branches that are known. `shown_by`: the device that showed one on its own link just now."""
     choice = choose(book.branch, book.branches, now, shown_by=shown_by)
     if choice.log is book.log:
-        return Adoption("kept", _asking(book, book.questions.with_rival(None)))
+        return Adoption("kept", _asking(book, book.questions.with_rival(still_asked(book))))
     if choice.ask:
         return Adoption("asked", _asking(book, book.questions.with_rival(choice.log)), "RIVAL")
     return _switched(book, choice.log, now, by_itself=True)

@@ -156,21 +156,6 @@ def choose(held: Branch, branches: Branches, now: int, *, shown_by: str = "") ->
     return Choice(best, ask=_needs_click(held, best, branches, now, shown_by))
 
 
-def kept_out(held: Log, branches: Branches) -> tuple[Log, ...]:
-    """Branches that would count here instead of the held one, but for a third one that does not count either.
-
-    Others may hold such a one, and nobody is asked about it.
-    """
-    known = [log for log in branches.logs if log.digest not in branches.stayed]
-    return tuple(
-        log
-        for log in known
-        if order_of(log) < order_of(held)
-        and not refutes(held, log)
-        and any(refutes(other, log) for other in known if other is not log)
-    )
-
-
 def _needs_click(held: Branch, best: Log, branches: Branches, now: int, shown_by: str) -> bool:
     if branches.has_switched_enough(now):
         return True

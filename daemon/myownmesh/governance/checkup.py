@@ -8,8 +8,9 @@ from msgspec.structs import asdict
 
 from mesh_common.values import Value
 from myownmesh.governance.authoring import OWNERS_BYTES, room
-from myownmesh.governance.branches import kept_out, refutes
+from myownmesh.governance.branches import refutes
 from myownmesh.governance.clocks import CLOCK_SECONDS
+from myownmesh.governance.holdouts import kept_out, still_asked
 from myownmesh.governance.log import MAX_LOG_BYTES
 from myownmesh.governance.member_log import MAX_COPIES
 from myownmesh.governance.succession import kept_removals, orphans, owed
@@ -122,7 +123,8 @@ def _owners(book: Book, _around: Surroundings, names: Names) -> Iterator[Finding
 
 def _fork(book: Book, _around: Surroundings, names: Names) -> Iterator[Finding]:
     against = [log for log in book.branches.logs if refutes(log, book.log)]
-    if book.questions.rivals or against:
+    asked = still_asked(book)
+    if against or (book.questions.rivals and asked is None):
         authors = sorted({author for log in against for place in log.places[-1:] for author in place.authors})
         yield Finding(
             "fork",
@@ -137,7 +139,9 @@ def _fork(book: Book, _around: Surroundings, names: Names) -> Iterator[Finding]:
             f"this device may be on a branch of its own: another one, which ends with {names.all(tuple(authors))}, is "
             "kept out by a third that does not count either",
             "compare `ctl governance log NETWORK` here with an owner's; if this one is alone, have this device leave "
-            "the network and join it again",
+            "the network and join it again"
+            if asked is None
+            else "`ctl governance pending NETWORK` asks whether this device goes over to it, as others did",
         )
 
 

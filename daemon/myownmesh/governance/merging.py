@@ -17,6 +17,8 @@ from myownmesh.governance.quorum import unmet
 from myownmesh.protocol.transitions import RoleGrant
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from myownmesh.governance.book import Book
     from myownmesh.governance.log import Log, Place
     from myownmesh.governance.rules import Rules
@@ -33,15 +35,31 @@ class Merge(Value, frozen=True):
     """What stays out: it is spent from now on, and listed."""
 
 
-def merge_of(winner: Log, left: Log, me: str, rules: Rules) -> Merge:
+def merge_behind(book: Book, left: Log) -> Merge:
+    """What of the branch `left` this device appends, if it is an authority, to the branch that it holds."""
+    branches = book.branches
+    against = [log for log in branches.logs if log.digest not in branches.stayed and refutes(log, book.log)]
+    return merge_of(book.log, left, book.me, book.rules, against)
+
+
+def merge_of(winner: Log, left: Log, me: str, rules: Rules, against: Sequence[Log] = ()) -> Merge:
     """What of the branch `left` an authority `me` appends to the branch that counts.
 
     Where each refutes the other, a person decided a quarrel. Nothing that the decision went against comes back by the
     merge: no removal of those whose branch was chosen, nothing by whom they removed.
+
+    `against`: others that refute the branch that counts. Where `left` did not, a person chose a branch that these held
+    out, and `left` may be one of them with a removal left out: whom they or it remove nothing seats.
     """
     common = common_length(winner, left)
     tail, winning = left.places[common:], winner.places[common:]
-    removed = {target for place in (*tail, *winning) if (target := place.puts_out) is not None}
+    thirds = () if refutes(left, winner) else against
+    sides = [
+        *tail,
+        *winning,
+        *(place for third in thirds for log in (third, winner) for place in log.places[common_length(third, winner) :]),
+    ]
+    removed = {target for place in sides if (target := place.puts_out) is not None}
     quarrel = refutes(left, winner) and refutes(winner, left)
     struck = {place.puts_out for place in winning if quarrel or place.author_role == "owner"}
     chosen = {signer for place in winning for signer in place.entry.signers} if quarrel else set()

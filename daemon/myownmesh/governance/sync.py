@@ -49,7 +49,7 @@ _FRAME_BYTES: Final = 128
 """What a frame holds beside its three lists, and some room."""
 _LEAST_ENTRY_BYTES: Final = 300
 _LOG_DIGEST_BYTES: Final = 16
-_DIGEST_CHARS: Final = len(base32.encode(bytes(_LOG_DIGEST_BYTES)))
+DIGEST_CHARS: Final = len(base32.encode(bytes(_LOG_DIGEST_BYTES)))
 _ROW_BYTES: Final = 32 * LEAF_BYTES
 _written = msgspec.json.Encoder().encode
 
@@ -111,7 +111,7 @@ def log_digest(log: Log) -> str:
 
 def is_news(book: Book, digest: str, transitions: int) -> bool:
     """Whether a peer of ours holds a governance log that this device has neither as its own nor as a branch."""
-    if len(digest) != _DIGEST_CHARS or any(log_digest(log) == digest for log in (book.log, *book.branches.logs)):
+    if len(digest) != DIGEST_CHARS or any(log_digest(log) == digest for log in (book.log, *book.branches.logs)):
         return False
     return transitions >= len(book.log) or log_digest(book.log.until(transitions)) != digest
 

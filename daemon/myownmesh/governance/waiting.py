@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal
 
 from mesh_common.values import Value
+from myownmesh.governance.holdouts import still_asked
 from myownmesh.governance.pending import pending
 from myownmesh.governance.ratifying import decides
 from myownmesh.governance.signed_bytes import content_digest
@@ -99,6 +100,11 @@ def _text(book: Book, names: Names, approved: Mapping[str, str], record: Proposa
             return f"{who} {what}, and would be its founder; {_trust(record.proposer, names, approved)}"
         case "replay":
             return f"{who} once signed: {what}; somebody shows it again"
+        case "branch" if still_asked(book) is not None:
+            return (
+                "others hold another branch, which comes first here but for a third one that nobody goes by; "
+                f"it goes its way where {who} {what}"
+            )
         case "branch":
             return f"authorities decided against each other; the other branch goes its way where {who} {what}"
         case "remnant":

@@ -17,7 +17,7 @@ from myownmesh.engine.governor import Governor
 from myownmesh.governance import authoring, succession
 from myownmesh.governance.authoring import Done, Refused
 from myownmesh.governance.log import BadLog
-from myownmesh.governance.merging import merge_of, skip
+from myownmesh.governance.merging import merge_behind, skip
 from myownmesh.governance.questions import Owed
 from myownmesh.governance.ratifying import append
 from myownmesh.mesh.errors import MeshError
@@ -100,7 +100,7 @@ class Tending:
 
     async def _merge(self, left: Log, *, locked: bool) -> None:
         book = self._governing.held
-        merge = merge_of(book.log, left, book.me, book.rules)
+        merge = merge_behind(book, left)
         for step in merge.steps:
             if isinstance(step, Transition):
                 await self._governing.decide(partial(_appended, step))

@@ -13,7 +13,7 @@ from myownmesh.governance import authoring, succession
 from myownmesh.governance.authoring import Done, Refused
 from myownmesh.governance.log import BadLog
 from myownmesh.governance.marking import sign_marked
-from myownmesh.governance.merging import merge_of, skip
+from myownmesh.governance.merging import merge_behind, skip
 from myownmesh.governance.proposals import new_proposal_id
 from myownmesh.governance.ratifying import append
 from myownmesh.governance.signed_bytes import signed_bytes
@@ -63,7 +63,7 @@ def tend(node: Node) -> None:
 
 
 def _merge(node: Node, left: Log) -> None:
-    merge = merge_of(book(node).log, left, node.device_id, book(node).rules)
+    merge = merge_behind(book(node), left)
     for step in merge.steps:
         try:
             if isinstance(step, Transition):

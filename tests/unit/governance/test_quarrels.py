@@ -17,10 +17,10 @@ import pytest
 from myownmesh.governance.adoption import hear_log, reconsider, stay, switch
 from myownmesh.governance.book import Book
 from myownmesh.governance.branches import refutes
-from myownmesh.governance.checkup import Surroundings, findings
+from myownmesh.governance.holdouts import Looks, kept_out, look
 from myownmesh.governance.log import BadLog, common_length
 from myownmesh.governance.pins import Pin
-from myownmesh.governance.telling import Names
+from myownmesh.governance.sync import log_digest
 from myownmesh.governance.words import OURSELVES, Speaker
 from myownmesh.protocol.transitions import Evict, KindChange, RoleGrant, RoleRevoke
 from support.governance import ALICE, BOB, CAROL, DAVE, ERIN, FRANK, MALLORY, NETWORK, entry, followers, log_of, merged
@@ -110,6 +110,7 @@ class Persons:
             for each in log.entries
             if isinstance(each.variant, RoleGrant)
         } | {(ALICE, "owner")}
+        self.looks: dict[str, Looks] = {}
         self.books: dict[str, Book] = {}
         self.checked: dict[str, Book] = {}
         """What was read plainly already, as it was."""
@@ -134,6 +135,13 @@ class Persons:
             self.hear(name, self.books[other].log, other)
             self.check()
 
+    def look(self) -> None:
+        """Who keeps to a branch that others have left asks its person, once it was told all."""
+        for name, book in self.books.items():
+            shown = {log_digest(held.log) for other, held in self.books.items() if other != name}
+            out, before = kept_out(book.log, book.branches), self.looks.get(name, Looks())
+            self.books[name], self.looks[name] = look(book, out, shown, before)
+
     def lie(self) -> None:
         log = twisted(self.rng, self.rng.choice([self.chosen, self.other, *(book.log for book in self.books.values())]))
         if log is not None:
@@ -157,6 +165,19 @@ class Persons:
 
     def likes(self, log: Log) -> int:
         return common_length(log, self.chosen)
+
+    @property
+    def all_agree(self) -> bool:
+        return len({book.log.digest for book in self.books.values()}) == 1
+
+    @property
+    def somebody_knows(self) -> bool:
+        """A person is asked, or has decided against what others hold and is not asked again."""
+        held = {book.log.digest for book in self.books.values()}
+        return any(
+            book.questions.rivals or book.questions.replays or held & {*book.branches.stayed}
+            for book in self.books.values()
+        )
 
     # ── the plain reading ──
 
@@ -197,16 +218,19 @@ def test_what_persons_chose_holds_and_honest_devices_agree(hostile: bool) -> Non
     believed = looks = judged = 0
     for seed in range(RUNS):
         run = Persons(seed)
-        for number in range(5):
+        for number in range(9 if hostile else 5):
             run.now += 60
             run.exchange()
+            run.look()
             for name in run.rng.sample(EVERYBODY, len(EVERYBODY)):
                 if hostile and number < 3:
                     run.lie()
                 run.decide(name)
                 run.check()
                 run.check_choice(name)
-        if not hostile:  # variants of the branch that was refused can keep a device on its own (docs/decisions.md)
+        if hostile:
+            assert run.all_agree or run.somebody_knows, f"seed {seed}"
+        else:
             logs = [run.books[name].log for name in EVERYBODY]
             assert len({log.digest for log in logs}) == 1, f"seed {seed}"
             assert all(common_length(log, run.chosen) == len(run.chosen) for log in logs), f"seed {seed}"
@@ -231,24 +255,26 @@ def test_a_branch_that_a_person_refused_keeps_no_device_apart_from_those_who_ref
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("seed", [13, 22])
-def test_a_device_that_ends_apart_and_is_asked_nothing_is_told(seed: int) -> None:
-    """Who shows a variant of the refused branch keeps a device on its own; `doctor` says so there."""
+@pytest.mark.parametrize("seed", [13, 22, 352, 11520])
+def test_a_device_that_a_variant_keeps_apart_is_asked_and_comes_after(seed: int) -> None:
+    """Who shows a variant of the refused branch keeps a device on its own. Behind the click nobody is promoted whom the
+    branch that kept the chosen one out puts out: a device of seed 11520 knows that removal from nowhere else."""
     run = Persons(seed)
+    asked = 0
     for number in range(9):
         run.now += 60
         run.exchange()
+        before = dict(run.books)
+        run.look()
+        asked += sum(bool(book.questions.rivals) for name, book in run.books.items() if book is not before[name])
         for name in run.rng.sample(EVERYBODY, len(EVERYBODY)):
             if number < 3:
                 run.lie()
             run.decide(name)
-    told = {
-        name: {each.code for each in findings(book, Surroundings(), Names({}, name))}
-        for name, book in run.books.items()
-    }
-    assert len({book.log.digest for book in run.books.values()}) == 2, "this seed shows it no more"
-    assert not any(book.questions.rivals for book in run.books.values())
-    assert all("fork" in codes for codes in told.values())
+            run.check()
+            run.check_choice(name)
+    assert asked, "this seed shows it no more"
+    assert run.all_agree
 
 
 def test_whoever_leaves_a_branch_by_a_click_is_not_asked_about_it_again() -> None:
