@@ -24,7 +24,8 @@ from myownmesh.turn_worker.bursts import Burst, send
 from myownmesh.turn_worker.certificates import Certificates
 from myownmesh.turn_worker.streams import MOST, Stream, Streams
 from myownmesh.worker.descriptors import raise_limit
-from myownmesh.worker.loop import Loop, instant
+from myownmesh.worker.lingering import Lingering
+from myownmesh.worker.loop import Loop, best_poller, instant
 from myownmesh.worker.messages import (
     CHUNK_BYTES,
     Listening,
@@ -62,7 +63,7 @@ class Worker:
         """Raises OSError with a sentence when it cannot serve."""
         self._job = job
         self._say = say
-        self._loop = Loop()
+        self._loop = Loop(Lingering(best_poller()))
         self._relays: dict[int, Relay] = {}
         self._relay_ports = sockets.window(*job.relay_ports)
         self._cursor = 0
