@@ -18,7 +18,7 @@ from myownmesh.protocol.strict_json import compact_json, decode_array, members
 from myownmesh.relay.client import OUTBOUND_BYTES, Client, Subscription
 from myownmesh.relay.filters import EVERYTHING, read_filter, tags_of
 from myownmesh.relay.frames import text_frame
-from myownmesh.relay.known import Known
+from myownmesh.relay.known import Known, mark_of
 from myownmesh.relay.news import Both, News
 from myownmesh.relay.presence import Presence
 from myownmesh.relay.store import RETENTION_S, EventStore, departed_device, stored_event
@@ -164,9 +164,11 @@ class Hub:
         return False
 
     def _publish(self, client: Client, event: NostrEvent, now: float) -> None:
-        if event in self._known:
+        text = event.encoded()
+        mark = mark_of(text)
+        if mark in self._known:
             # Verified before, in these very bytes. It still says where its device is connected now.
-            again = stored_event(event, now)
+            again = stored_event(event, now, text)
             if self._note_presence(client, again):
                 self.news.accepted(again, is_present=True)
             client.say("OK", event.id, True, "duplicate:")
@@ -175,15 +177,15 @@ class Hub:
             client.say("OK", event.id, False, "invalid: bad signature")
             return
         self._relayed += 1
-        stored = stored_event(event, now)
+        stored = stored_event(event, now, text)
         self.news.accepted(stored, is_present=stored.announces is not None)
         self._note_presence(client, stored)
-        self._spread(stored)
+        self._spread(stored, mark)
         client.send(text_frame(b'["OK","%b",true,""]' % event.id.encode()))  # it is genuine: digits
 
-    def _spread(self, stored: Stored) -> None:
+    def _spread(self, stored: Stored, mark: bytes) -> None:
         """What has not been here before: to whoever asked, and kept for whoever asks later."""
-        self._known.add(stored.event)
+        self._known.add(mark)
         if not nostr.is_ephemeral(stored.event.kind):
             self._store.add(stored)
         self._fan_out(stored)
@@ -215,7 +217,8 @@ class Hub:
             event = nostr.read_encoded(text)
         except ValueError:
             return None
-        is_known = event in self._known
+        mark = mark_of(text)
+        is_known = mark in self._known
         if not is_known and not nostr.is_genuine(event):
             return None
         stored = stored_event(event, now - age_s, text)
@@ -225,7 +228,7 @@ class Hub:
                 self._fan_out(stored)  # it was not gone: its relay stood still, and its members heard that it left
             self._told_left.pop(stored.announces, None)
         if not is_known and age_s < RETENTION_S:
-            self._spread(stored)
+            self._spread(stored, mark)
         return stored
 
     def departed(self, holder: Elsewhere, pairs: Iterable[Pair], now: float, *, is_told: bool) -> None:
@@ -346,7 +349,7 @@ class Hub:
             stored = self._store.all()
             present = self._presence.everyone()
         else:
-            ids = [event_id for f in filters for event_id in f.ids or ()]
+            ids = [event_id for f in filters if f.ids is not None for event_id in f.ids]
             stored = self._store.find(ids, rooms)
             present = self._presence.newest(rooms)
         unique = {found.event.id: found for found in stored}

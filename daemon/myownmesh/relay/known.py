@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from myownmesh.signaling.nostr import NostrEvent
+from typing import Final
 
 GENERATION: Final = 32768
 """Between one and two of these are remembered, some 120 bytes each. It is more than one relay can hold for another one:
@@ -14,21 +11,21 @@ whoever missed something is told all that is kept, which is 8,192 events at each
 
 
 class Known:
-    """The last events, by what their id and their signature come to."""
+    """The last events, by their marks."""
 
     def __init__(self) -> None:
         self._young: set[bytes] = set()
         self._old: set[bytes] = set()
 
-    def add(self, event: NostrEvent) -> None:
-        self._young.add(_digest(event))
+    def add(self, mark: bytes) -> None:
+        self._young.add(mark)
         if len(self._young) >= GENERATION:
             self._young, self._old = set(), self._young
 
-    def __contains__(self, event: NostrEvent) -> bool:
-        digest = _digest(event)
-        return digest in self._young or digest in self._old
+    def __contains__(self, mark: bytes) -> bool:
+        return mark in self._young or mark in self._old
 
 
-def _digest(event: NostrEvent) -> bytes:
-    return hashlib.blake2b(f"{event.id}{event.sig}".encode("utf-8", "replace"), digest_size=16).digest()
+def mark_of(text: bytes) -> bytes:
+    """Of an event as `encoded` writes it: of all of it, since others may say anything under its id and signature."""
+    return hashlib.blake2b(text, digest_size=16).digest()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from myownmesh.protocol.strict_json import compact_json, dumps, proven, python_value
 from myownmesh.relay import client as relay_client
@@ -16,7 +17,7 @@ from myownmesh.relay import store as relay_store
 from myownmesh.relay.client import Limits
 from myownmesh.relay.filters import EVERYTHING, decode_filter, read_filter, tags_of
 from myownmesh.relay.hub import Hub
-from myownmesh.relay.presence import PAIRS_PER_CONNECTION
+from myownmesh.relay.presence import PAIRS_PER_CONNECTION, Elsewhere
 from myownmesh.relay.store import EventStore, announced_device, stored_event
 from myownmesh.relay.upgrade import client_address
 from myownmesh.signaling.nostr import NostrKey, decode_event, is_genuine
@@ -330,6 +331,18 @@ def test_a_repeated_event_is_confirmed_and_not_relayed_again() -> None:
     assert heard(reader) == []
     forged = {**as_json(made), "sig": "00" * 64}
     assert say(hub, writer, "EVENT", forged) == [["OK", made.id, False, "invalid: bad signature"]]
+
+
+def test_what_another_one_says_under_the_id_and_signature_of_a_known_event_is_not_known() -> None:
+    hub = new_hub()
+    writer, liar = connected(hub), connected(hub)
+    made = announce("dev")
+    publish(hub, writer, made)
+    forged = replace(made, content=announce("somebody-else").content)
+    assert publish(hub, liar, forged) == [["OK", made.id, False, "invalid: bad signature"]]
+    assert hub.hear(forged.encoded(), Elsewhere(), 0.0) is None
+    assert [found.event.id for found in hub.stored(0.0)] == [made.id]
+    assert [each.announces for each in hub.present_here()] == [("room1", "dev")]
 
 
 def test_a_client_that_does_not_read_is_dropped_before_it_fills_the_memory() -> None:
