@@ -115,7 +115,8 @@ class Incoming:
 
 def text_frame(*parts: bytes) -> bytes:
     """A message that everybody who gets it gets in these very bytes: a server does not mask."""
-    return b"".join((_head(TEXT, sum(map(len, parts))), *parts))
+    message = b"".join(parts)
+    return _head(TEXT, len(message)) + message
 
 
 def pong_frame(payload: bytes) -> bytes:

@@ -17,7 +17,7 @@ from myownmesh.protocol.strict_json import check_limits
 from myownmesh.signaling.nostr import KIND_EPHEMERAL, KIND_PRESENCE, is_ephemeral
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterator
 
     from myownmesh.signaling.nostr import NostrEvent
 
@@ -34,11 +34,19 @@ _MAX_DEVICE_CHARS = 128
 class _Word(Struct, frozen=True):
     """What an envelope says of a device's coming and going; of repeated members the last."""
 
+    kind: str
+    device: str = field(name="from")
+
+
+class _AnyWord(Struct, frozen=True):
+    """The same, if not each of the repeated ones is a text."""
+
     kind: Raw
     device: Raw = field(name="from")
 
 
 _read_word = msgspec.json.Decoder(_Word).decode
+_read_any_word = msgspec.json.Decoder(_AnyWord).decode
 
 
 @define(eq=False)
@@ -61,13 +69,17 @@ class Stored:
 def stored_event(event: NostrEvent, now: float, text: bytes | None = None) -> Stored:
     """`text` is the event as `encoded` writes it, if it is at hand."""
     text = text or event.encoded()
+    announces = None
     if not is_ephemeral(event.kind):  # it may stay for long: members of a room name the room in the same bytes
-        event = replace(event, tags=tuple([tuple(map(sys.intern, tag)) for tag in event.tags]))
-    rooms = tuple(dict.fromkeys(event.tag_values("r")))[:_MAX_ROOMS_PER_EVENT]
-    announces = announced_device(event)
-    if announces is not None:
-        event = replace(event, content="")  # it stands in the text, and nobody asks for it
-    return Stored(event, text, rooms or ("",), now, announces)
+        tags = tuple([tuple(map(sys.intern, tag)) for tag in event.tags])
+        if (announces := announced_device(event)) is not None:
+            announces = (sys.intern(announces[0]), announces[1])
+        # The content of an announce stands in the text, and nobody asks for it.
+        event = replace(event, tags=tags, content=event.content if announces is None else "")
+    rooms = event.tag_values("r")
+    if len(rooms) > 1:
+        rooms = list(dict.fromkeys(rooms))[:_MAX_ROOMS_PER_EVENT]
+    return Stored(event, text, tuple(rooms) or ("",), now, announces)
 
 
 class EventStore:
@@ -109,8 +121,11 @@ class EventStore:
         """In order of arrival."""
         return iter(self._events.values())
 
-    def find(self, ids: Iterable[str], rooms: Iterable[str]) -> list[Stored]:
+    def find(self, ids: Collection[str], rooms: Collection[str]) -> list[Stored]:
         """What has one of these ids or carries one of these rooms, in order of arrival."""
+        if not ids and len(rooms) == 1:  # what nearly everybody asks for
+            room = self._rooms.get(next(iter(rooms)))
+            return [] if room is None else list(room.events.values())
         found = {event_id: self._events[event_id] for event_id in ids if event_id in self._events}
         for name in rooms:
             if (room := self._rooms.get(name)) is not None:
@@ -176,12 +191,20 @@ def _named_device(event: NostrEvent, kind: int, word: str) -> tuple[str, str] | 
         return None
     content = event.content.encode()
     try:
-        found = _read_word(content)
+        said, device = _said(content)
         check_limits(content)
-        said, device = read_text(found.kind), read_text(found.device)
     except (msgspec.DecodeError, JsonError, RecursionError):
         return None
     # The leave that may follow names the device again, and a name outside ASCII brings old members down (spec 10 §5).
     if said != word or not device.isascii() or len(device) > _MAX_DEVICE_CHARS:
         return None
     return rooms[0], device
+
+
+def _said(content: bytes) -> tuple[str, str]:
+    try:
+        found = _read_word(content)
+    except msgspec.ValidationError:
+        other = _read_any_word(content)
+        return read_text(other.kind), read_text(other.device)
+    return found.kind, found.device

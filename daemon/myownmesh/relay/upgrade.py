@@ -108,6 +108,6 @@ def _words(headers: dict[bytes, list[bytes]], name: bytes) -> set[bytes]:
 
 def _is_nonce(key: bytes) -> bool:
     try:
-        return len(base64.b64decode(key, validate=True)) == 16
+        return len(binascii.a2b_base64(key, strict_mode=True)) == 16
     except binascii.Error:
         return False
