@@ -99,5 +99,20 @@ def test_root_puts_the_systems_caddy_before_another_users_relay(tmp_path: Path) 
         assert box.shows("caddy", "ActiveState") == ["active"]
 
 
+def test_of_a_daemon_that_is_the_machines_service_root_need_not_name_the_home(tmp_path: Path) -> None:
+    with systemd_box(tmp_path) as box:
+        box.said("sh", "-c", f"printf '%s' \"$1\" > {FILE}", "sh", OWN)
+        box.said(PROGRAM, "service", "--system", "install")
+        told = json.loads(box.said(PROGRAM, "install", "caddy", "localhost", "--relay-only", "--json"))
+        assert details(told)["services"] == "the running daemon hosts the relay"
+        served = json.loads(box.said(PROGRAM, "ctl", "services", "status"))["status"]["signaling"]
+        assert (served["running"], served["listen"]) == (True, "127.0.0.1:4848")
+        kept = json.loads(box.said("cat", "/var/lib/myownmesh/config.json"))
+        assert kept["services"]["signaling"]["public_url"] == "wss://localhost"
+        assert box.run("test", "-e", "/root/.myownmesh").returncode == 1
+        (owner,) = box.said("stat", "-c", "%u", "/var/lib/private/myownmesh/config.json").split()
+        assert owner != "0"
+
+
 def details(told: dict[str, Any]) -> dict[str, str]:
     return {step["step"]: step["detail"] for step in told["steps"]}
