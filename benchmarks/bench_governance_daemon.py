@@ -3,7 +3,9 @@
     python benchmarks/bench_governance_daemon.py [ENTRIES]
 
 Two daemons side by side, asked in turns: one whose network has the log, and one whose network has its founding only.
-While the first reads and verifies its file, and again while it saves after a decision, both are asked for their status.
+While the first reads and verifies its file, and again while it saves after a decision, both are asked for their status;
+and while neither has anything to do, beside a program that uses a processor as the reading does: on a machine whose
+processors all have work, that alone makes everybody wait.
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 
 ENTRIES = 10_000
 GAP_S = 0.002
+BUSY = "import time; end = time.monotonic() + 3\nwhile time.monotonic() < end: pass"
 LEAST_S = 3.0
 SETTLED_S = 10.0
 """After the file is read, rows of ten thousand devices are made, in slices."""
@@ -129,6 +132,12 @@ async def main() -> None:
             await trio.sleep(SETTLED_S)
             later = [each.memory_mb() for each in (full, empty)]
             print("memory: {:.1f} MB, without {:.1f}; after saving {:.1f} and {:.1f}".format(*megabytes, *later))
+            await trio.sleep(SETTLED_S)
+
+            async def busy() -> None:
+                await trio.run_process([sys.executable, "-c", BUSY])
+
+            told("while another program uses a processor", await asked((full, empty), busy))
             state = await full.ask("governance_state", network=NETWORK)
             assert len(state["state"]["member_log"]) == count + 5
             print(f"after an answer with all of it: {full.memory_mb():.1f} MB")

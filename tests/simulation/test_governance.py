@@ -12,9 +12,11 @@ from mesh_common.events import PeerDropped
 from myownmesh.engine import EngineConfig
 from myownmesh.governance.authoring import Refused
 from myownmesh.mesh.errors import MeshError
+from myownmesh.mesh.rpc import NETWORK_DOWN
 from myownmesh.protocol.frames import Channel
 from myownmesh.simulator import World
 from simulation.test_meeting import listen
+from simulation.test_reliable import send
 from support.examples import few
 from support.governed import book, evict, founded, grant
 
@@ -63,6 +65,32 @@ def test_an_evicted_device_hears_it_stands_down_and_comes_back_when_it_is_signed
     world.run_until(lambda: all(node.is_linked(out) and out.is_linked(node) for node in members), 720.0)
     world.run_until(lambda: not out.engine.governor.is_down, 5.0)
     assert book(out).role(out.device_id) == "member"
+
+
+@pytest.mark.parametrize("linked", [True, False], ids=["over its link", "while it was away"])
+def test_what_waits_for_a_device_that_is_put_out_fails_with_that_reason_and_nothing_more_is_taken_for_it(
+    linked: bool,
+) -> None:
+    world = World()
+    owner, out, member = closed_network(world, 3)
+    sender, call = owner, None
+    if linked:
+        out.switch.rpc.serve("slow", lambda _: None, streaming=False)
+        call = owner.call(out, "slow", BODY)
+    else:
+        for node in (owner, member):
+            world.cut(out, node)
+        world.run_until(lambda: not member.is_linked(out), 300.0)
+        sender = member
+    waits = send(sender, out, 1)
+    evict(owner, out)
+    world.run_until(waits.is_there, 10.0)
+    assert waits.error is not None
+    assert waits.error.endswith("abandoned: Denied")
+    if call is not None:
+        assert (call.is_there(), call.error) == (True, NETWORK_DOWN)
+    with pytest.raises(MeshError, match="abandoned: Denied"):
+        send(sender, out, 2)
 
 
 def test_who_is_evicted_while_away_hears_it_at_its_next_handshake() -> None:

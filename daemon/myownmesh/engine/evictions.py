@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from myownmesh.engine import lifecycle, pace
-from myownmesh.engine.diagnostics import short_id
-from myownmesh.engine.life import Turn
+from myownmesh.engine import lifecycle, pace, reliable, waiting
+from myownmesh.engine.diagnostics import reason_word, short_id
+from myownmesh.engine.life import DROPS, Turn
 from myownmesh.engine.peer import Link, OpenedBy, OpenLink
 from myownmesh.engine.timers import PeerTimer
 from myownmesh.governance.sync import denial
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from myownmesh.protocol.clock import Instant
 
 REASON: Final = "evicted"
+_DENIED: Final = DROPS[Turn.REFUSED]
 PROOF_GAP_S: Final = 10.0
 """A device that comes back sooner is denied without the proof: it may want nothing but our bandwidth."""
 MAX_LET_IN_AGAIN: Final = 256
@@ -35,6 +36,7 @@ def put_out(core: Core, peer: Peer, now: Instant) -> None:
     core.timers.cancel(PeerTimer.DIAL_ANYWAY, device_id)
     core.government.let_in_again.pop(device_id, None)
     if not isinstance(peer, Link):
+        end_waits(core, device_id)
         return
     is_open = isinstance(peer, OpenLink)
     if is_open:
@@ -49,6 +51,12 @@ def put_out(core: Core, peer: Peer, now: Instant) -> None:
         {"hint": "evicted", "network": core.network_id, "peer": device_id},
     )
     lifecycle.drop(core, device_id, Turn.REFUSED, now, linger=is_open)
+
+
+def end_waits(core: Core, device_id: str) -> None:
+    """What waits for an evicted device that has no link fails as it does with the link of one that has."""
+    waiting.finish(core, device_id, f"network: connect {device_id}: {reason_word(_DENIED.kind)}")
+    reliable.link_ended(core, device_id, _DENIED)
 
 
 def welcome(core: Core, device_id: str, now: Instant) -> None:

@@ -60,8 +60,11 @@ def receive(core: Core, peer: Live, frame: ChannelSeq, now: Instant) -> None:
 def send(core: Core, device_id: str, frame: Channel, ttl_s: float, ticket: int, now: Instant) -> None:
     """Keep a frame until the peer has it; `SendDone(ticket, …)` follows. The peer need not be known.
 
-    Raises `EngineError` when too much waits already, `FrameTooLarge` for what no link could take.
+    Raises `EngineError` when too much waits already and for whom signed governance has put out, `FrameTooLarge` for
+    what no link could take.
     """
+    if core.is_evicted(device_id):
+        raise EngineError(_abandoned(device_id, "denied"))
     size = len(encode_frame(ChannelSeq(_U64_MAX, _U64_MAX, frame.channel, frame.payload)))
     box = core.outboxes.get(device_id)
     if box is None:
@@ -134,11 +137,10 @@ def link_ended(core: Core, device_id: str, reason: DropReason) -> None:
     box = core.outboxes.get(device_id)
     if box is None:
         return
-    word = _ENDED_ON_PURPOSE.get(reason.kind)
-    if word is None:
+    if reason.kind not in _ENDED_ON_PURPOSE:
         box.unsend()
         return
-    _abandon(core, device_id, f"transport: reliable send to {device_id} abandoned: {word}")
+    _abandon(core, device_id, _abandoned(device_id, reason.kind))
 
 
 def shut_down(core: Core, text: str) -> None:
@@ -165,6 +167,10 @@ def _repeat(core: Core, device_id: str, box: Outbox, now: Instant) -> None:
     first = box.entries[0]
     if first.is_sent and now.mono >= first.resend_at:
         _leave(core, peer, box, first)
+
+
+def _abandoned(device_id: str, kind: str) -> str:
+    return f"transport: reliable send to {device_id} abandoned: {_ENDED_ON_PURPOSE[kind]}"
 
 
 def _abandon(core: Core, device_id: str, text: str) -> None:

@@ -138,8 +138,10 @@ def look_at(core: Core, devices: Collection[str], now: Instant) -> None:
         for device in removed - {core.me}:
             if (peer := core.peers.get(device)) is not None:
                 evictions.put_out(core, peer, now)
-            elif device in known:
+                continue
+            if device in known:
                 core.intents.clear(device)
+            evictions.end_waits(core, device)
     evictions.consider_self(core, now)
 
 
