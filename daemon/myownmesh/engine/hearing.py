@@ -180,11 +180,15 @@ def hear_members(core: Core, entries: Sequence[Transition], speaker: Speaker) ->
 
 def _hear_again(core: Core) -> Slices[None]:
     government = core.government
+    rest: Sequence[Transition] | None = None
     while True:
         now = government.now
-        done = hear_again(government.book, government.checks, judged_at(core, now), max_checks=CHECKS_PER_SLICE)
+        done = hear_again(
+            government.book, government.checks, judged_at(core, now), max_checks=CHECKS_PER_SLICE, rest=rest
+        )
         ruling.take(core, done.book, now, done.changed)
-        if not done.rest:
+        rest = done.rest
+        if not rest:
             return
         yield
 

@@ -114,12 +114,16 @@ def hear_entries(
     return Heard(book, tuple(judged), tuple(entries[len(judged) :]), before, failed)
 
 
-def hear_again(book: Book, checks: Checks, now: int, *, max_checks: int) -> Heard:
+def hear_again(
+    book: Book, checks: Checks, now: int, *, max_checks: int, rest: Sequence[Transition] | None = None
+) -> Heard:
     """Judge once more what waits for its time or its signer: after the log grew, and every minute.
 
-    What is said of it then is hearsay: whose link it came over is forgotten. Call again while there is a `rest`.
+    What is said of it then is hearsay: whose link it came over is forgotten. Call again with the `rest` while there is
+    one; without it all would begin anew, and what goes on waiting never end.
     """
-    return hear_entries(book, waiting(book.aside, book.standing.known), HEARSAY, checks, now, max_checks=max_checks)
+    entries = waiting(book.aside, book.standing.known) if rest is None else rest
+    return hear_entries(book, entries, HEARSAY, checks, now, max_checks=max_checks)
 
 
 def dismiss(book: Book, question: str) -> Book:

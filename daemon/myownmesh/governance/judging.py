@@ -153,6 +153,8 @@ def judge(
     copy = Copy(entry, words)
     early = is_grant and ahead > DAY_SECONDS and entry.at > 1 + bench.newest_removal(target)
     if early and not on_disk and not copy.is_sure(standing):
+        if aside.held.get(keys[0]) == entry:
+            return Judgement("held", aside)  # still; a book that changed would be written
         return Judgement("held", replace(aside, held=_put(aside.held, keys[0], entry, MAX_HELD)))
 
     # 7: slot

@@ -8,6 +8,7 @@ import pytest
 from msgspec import UNSET
 
 from myownmesh.engine import government as government_module
+from myownmesh.governance.hearing import ENTRIES_PER_SLICE
 from myownmesh.governance.signatures import CHECKS_PER_SLICE, FAILED_CHECKS
 from myownmesh.governance.sync import FEATURE, log_digest
 from myownmesh.identity import Identity
@@ -248,6 +249,21 @@ def test_what_waited_for_its_signer_is_judged_in_slices() -> None:
     bench.wait(0.1)
     book = bench.engine.governor.book
     assert all(book.role(device) == "member" for device in devices(60))
+
+
+def test_more_than_a_slice_takes_goes_on_waiting_and_keeps_no_other_work_from_its_turn() -> None:
+    bench = linked()
+    early = [grant(device, at=WALL_MS // 1000 + 2 * DAY_S) for device in devices(2 * ENTRIES_PER_SLICE)]
+    for start in range(0, len(early), ENTRIES_PER_SLICE):
+        says(bench, members=early[start : start + ENTRIES_PER_SLICE])
+        bench.wait(0.1)
+    assert len(bench.engine.governor.book.aside.held) == len(early)
+    says(bench, PROMOTED)  # what waits is judged again when a log has grown
+    says(bench, members=[grant(SECOND.device_id)])
+    bench.wait(0.1)
+    assert bench.engine.governor.book.role(SECOND.device_id) == "member"
+    bench.wait(61.0)  # and every minute, in the queue of this device's own answers
+    assert not bench.engine.core.government.has_jobs
 
 
 def test_a_grant_from_the_future_is_looked_at_again_when_its_time_has_come() -> None:
