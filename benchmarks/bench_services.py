@@ -1,14 +1,14 @@
 """What this device hosts for others, and how soon it meets others without anybody's host; each row with its must.
 
     sudo .venv/bin/python benchmarks/bench_services.py [--turn] [--relay] [--bus] [--kills] [--beside] [--lan] [--apart]
-        [--members 10000] [--rounds 3] [--joins 10]
+        [--members 10000] [--joins 10]
 
 Without a name all of them (root, Linux). `--turn`, beside coturn where it is installed (`turnserver`): packets of 1,200
 bytes a second from clients to a peer with at most 256 on the way; µs of the server's processor for each; ms of a round
-trip at 10,000 packets a second each way (p50), and what share came back; KB of the server's memory for each of 1,000
-allocations. `--relay`, beside bare sends: processor time of a delivery to 1,000, of an event among 3,000 sockets in
-rooms of 10 and of a join, memory of a socket, and how long 4,000 clients take that come at once. `--bus`: two
-relays on a Redis beside one. `--kills`: the same with 10,000 members while each part is killed and stopped.
+trip at 10,000 packets a second each way (p50), how many left and what share came back; KB of the server's memory for
+each of 1,000 allocations. `--relay`, beside bare sends: processor time of a delivery to 1,000, of an event among 3,000
+sockets in rooms of 10 and of a join, memory of a socket, and how long 4,000 clients take that come at once. `--bus`:
+two relays on a Redis beside one. `--kills`: the same with 10,000 members while each part is killed and stopped.
 `--beside`: calls over the host's own link while its TURN and relay carry something, idle workers, and a daemon that
 hosts nothing. `--lan` joins two devices in a local network without relays in each order of their ids, beside two
 daemons of v0.3.8 if MYOWNMESH_REFERENCE names one; `--apart` joins two that reach only a host with relay and TURN.
@@ -76,16 +76,15 @@ def lan_rows(times: int) -> Iterator[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--packets", type=int, default=60_000)
+    parser.add_argument("--packets", type=int, default=15_000)
     parser.add_argument("--allocations", type=int, nargs="+", default=[1, 200])
-    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--joins", type=int, default=10)
     parser.add_argument("--members", type=int, default=10_000)
     for name in ("turn", "relay", "bus", "kills", "beside", "lan", "apart"):
         parser.add_argument(f"--{name}", action="store_true")
     asked: Any = parser.parse_args()
     parts: dict[str, Callable[[], Iterator[str]]] = {
-        "turn": lambda: turn_rows(asked.allocations, asked.packets, asked.rounds),
+        "turn": lambda: turn_rows(asked.allocations, asked.packets),
         "relay": relay_rows,
         "bus": bus_rows,
         "kills": lambda: kill_rows(asked.members),

@@ -1,9 +1,10 @@
 """What hosted TURN costs beside coturn: the rows of `bench_services.py --turn` (root, Linux).
 
 Server and load are on machines of their own (network namespaces), the two servers in turn. The load is a process of its
-own: `services_turn.py load PID ALLOCATIONS PACKETS` prints what it saw as JSON, and so does `services_turn.py paced
-ALLOCATIONS PORT...` of round trips through the servers at these ports, which take turns many times: a busy machine
-delays each of them for tenths of a second.
+own and the same for both: `services_turn.py turns ALLOCATIONS PACKETS PORT:PID...` prints as JSON what it saw of the
+servers at these ports, which take turns many times, because a busy machine delays each of them for tenths of a second;
+`services_turn.py held PORT:PID` what allocations take that do nothing. A round trip has the load's own part in it: two
+sends, and some microseconds until it sees what has come.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import select
 import shutil
 import socket
 import statistics
@@ -44,14 +46,17 @@ USER, PASSWORD, REALM = "bench", "a password", "bench"
 PAYLOAD: Final = bytes(1200)
 ON_THE_WAY: Final = 256
 PACE_S: Final = 1e-4
-PACED_S: Final = 0.5
-TURNS: Final = 12
+PACED_S: Final = 0.25
+LATE_S: Final = 0.2
+"""What is not back this long after the last one was sent is lost."""
+TURNS: Final = 30
 HELD: Final = 1000
 SERVERS: Final = ("ours", "coturn")
 MUST: Final = {
     "packets/s": "at least 0.7 times",
     "µs each": "at most 1.8 times",
     "ms there and back": "at most 1.5 times",
+    "sent/s": "",
     "% back": "",
     "KB each": "ours at most 8",
 }
@@ -114,42 +119,43 @@ def memory_kb(pid: int) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE") // 1024
 
 
-def load(pid: int, allocations: int, packets: int) -> dict[str, float]:
-    """Runs on the other machine; `pid` is the server's."""
-    if not allocations:
-        before = memory_kb(pid)
-        held = [Client(LOADS[number % 2]) for number in range(HELD)]
-        time.sleep(0.5)
-        return {"KB each": (memory_kb(pid) - before) / len(held)}
+def held(server: str) -> dict[str, float]:
+    """Runs on the other machine, as `turns` does; a server is `PORT:PID`."""
+    port, pid = map(int, server.split(":"))
+    before = memory_kb(pid)
+    clients = [Client(LOADS[number % 2], (SERVER, port)) for number in range(HELD)]
+    time.sleep(0.5)
+    return {"KB each": (memory_kb(pid) - before) / len(clients)}
+
+
+def turns(allocations: str, packets: str, *servers: str) -> list[list[dict[str, float]]]:
+    """What each turn saw of each server: packets as many as they carry, then single ones."""
     peer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
     peer.bind((LOADS[0], 0))
-    clients = [Client(LOADS[number % 2]) for number in range(allocations)]
-    for client in clients:
-        client.bind(peer.getsockname())
-    return bulk(pid, clients, peer, packets)
-
-
-def paced_in_turns(allocations: int, *ports: int) -> list[dict[str, list[float]]]:
-    """Runs on the other machine; what each turn saw of each server."""
-    peer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
-    peer.bind((LOADS[0], 0))
-    servers = [[Client(LOADS[number % 2], (SERVER, port)) for number in range(allocations)] for port in ports]
-    for client in itertools.chain(*servers):
-        client.bind(peer.getsockname())
-    turns = [[paced(clients, peer) for clients in servers] for _ in range(TURNS)]
-    return [{figure: [turn[at][figure] for turn in turns] for figure in turns[0][at]} for at in range(len(ports))]
+    parties: list[tuple[int, list[Client]]] = []
+    for server in servers:
+        port, pid = map(int, server.split(":"))
+        clients = [Client(LOADS[number % 2], (SERVER, port)) for number in range(int(allocations))]
+        for client in clients:
+            client.bind(peer.getsockname())
+        parties.append((pid, clients))
+    return [
+        [bulk(pid, clients, peer, int(packets)) | paced(clients, peer) for pid, clients in parties]
+        for _ in range(TURNS)
+    ]
 
 
 def bulk(pid: int, clients: list[Client], peer: socket.socket, packets: int) -> dict[str, float]:
-    peer.settimeout(0.2)
-    turns = itertools.cycle(clients)
+    peer.settimeout(LATE_S)
+    for client in clients:
+        client.socket.settimeout(5.0)
+    in_turn = itertools.cycle(clients)
     got = on_the_way = 0
     began, cpu = time.monotonic(), busy_s(pid)
     while got < packets:
         while on_the_way < ON_THE_WAY:
-            client = next(turns)
+            client = next(in_turn)
             client.send(client.frame)
             on_the_way += 1
         try:
@@ -170,39 +176,37 @@ def bulk(pid: int, clients: list[Client], peer: socket.socket, packets: int) -> 
 
 
 def paced(clients: list[Client], peer: socket.socket) -> dict[str, float]:
-    peer.setblocking(False)
-    for client in clients:
-        client.socket.setblocking(False)
-    for one in (peer, *(client.socket for client in clients)):
-        with suppress(BlockingIOError):
-            while one.recv(2000):  # what came too late for the turn before
-                pass
+    """Single packets at a fixed pace to the peer and back. What could not be sent in time is not made up for: a burst
+    behind a pause would measure how long its own packets wait for each other."""
+    by_descriptor = {client.socket.fileno(): client.socket for client in clients}
+    peers = peer.fileno()
     took: list[float] = []
-    sent, due = 0, time.monotonic()
-    end = due + PACED_S
-    turns = itertools.cycle(clients)
-    waiting: list[Client] = []
-    while (now := time.monotonic()) < end + 0.2:
-        if now >= due and now < end:
-            client = next(turns)
-            client.send(b"\x40\x00" + len(PAYLOAD).to_bytes(2) + repr(now).encode().ljust(len(PAYLOAD)))
-            waiting.append(client)
-            sent, due = sent + 1, due + PACE_S
-        try:
-            data, source = peer.recvfrom(2000)
-        except BlockingIOError:
-            pass
-        else:
-            peer.sendto(data, source)
-        for client in waiting[:4]:
-            try:
-                took.append(time.monotonic() - float(client.socket.recv(2000)[4:40]))
-            except BlockingIOError:
-                if sent - len(took) > 400:
-                    waiting.remove(client)  # lost
-                break
-            waiting.remove(client)
-    return {"ms there and back": statistics.median(took) * 1000, "% back": 100 * len(took) / sent}
+    in_turn = itertools.cycle(clients)
+    with select.epoll() as poller:
+        for one in (peer, *by_descriptor.values()):
+            one.setblocking(False)
+            with suppress(BlockingIOError):
+                while one.recv(2000):  # what came too late for the turn before
+                    pass
+            poller.register(one, select.EPOLLIN)
+        sent, due = 0, time.monotonic()
+        end = due + PACED_S
+        while (now := time.monotonic()) < end or (len(took) < sent and now < end + LATE_S):
+            if due <= now < end:
+                next(in_turn).send(b"\x40\x00" + len(PAYLOAD).to_bytes(2) + repr(now).encode().ljust(len(PAYLOAD)))
+                sent += 1
+                due = due + PACE_S if now < due + PACE_S else now + PACE_S
+            for descriptor, _ in poller.poll(0.0):
+                if descriptor == peers:
+                    peer.sendto(*peer.recvfrom(2000))
+                else:
+                    data = by_descriptor[descriptor].recv(2000)
+                    took.append(time.monotonic() - float(data[4:40]))
+    return {
+        "ms there and back": statistics.median(took) * 1000,
+        "sent/s": sent / PACED_S,
+        "% back": 100 * len(took) / sent,
+    }
 
 
 def start(name: str, enter: tuple[str, ...], folder: Path, port: int = PORT) -> tuple[subprocess.Popen[bytes], int]:
@@ -245,52 +249,36 @@ def told(enter: tuple[str, ...], *words: object) -> Any:
     return json.loads(subprocess.run(program, stdout=subprocess.PIPE, check=True).stdout)
 
 
-def measured(name: str, allocations: int, packets: int) -> dict[str, float]:
-    with machines() as (there, here, folder):
-        server, pid = start(name, there.enter, folder)
-        try:
-            figures: dict[str, float] = told(here.enter, "load", pid, allocations, packets)
-        finally:
-            server.kill()
-            server.wait()
-        return figures
-
-
-def seen_in_turns(names: list[str], allocations: int) -> list[dict[str, dict[str, float]]]:
-    """The round trips of each turn."""
+def seen(names: list[str], *words: object) -> Any:
+    """What the load says of these servers, asked with these words."""
     with machines() as (there, here, folder), ExitStack() as opened:
-        ports = range(PORT, PORT + len(names))
-        for name, port in zip(names, ports, strict=True):
-            server, _ = start(name, there.enter, folder, port)
+        servers = []
+        for port, name in enumerate(names, PORT):
+            server, pid = start(name, there.enter, folder, port)
             opened.callback(server.wait)
             opened.callback(server.kill)
-        found = told(here.enter, "paced", allocations, *ports)
-    return [
-        {name: {figure: values[at] for figure, values in each.items()} for name, each in zip(names, found, strict=True)}
-        for at in range(TURNS)
-    ]
+            servers.append(f"{port}:{pid}")
+        return told(here.enter, *words, *servers)
 
 
-def turn_rows(allocations: list[int], packets: int, rounds: int) -> Iterator[str]:
-    """Medians of the rounds; a ratio is the median of those of the rounds, in each of which the servers take turns, and
-    for round trips the median of the turns."""
+def turn_rows(allocations: list[int], packets: int) -> Iterator[str]:
+    """Medians of the turns; a ratio is the median of those of the turns, between the first and the last quarter."""
     names = [name for name in SERVERS if name == "ours" or shutil.which("turnserver")]
-    for count in (*allocations, 0):
-        what = f"TURN, {count} allocations" if count else f"TURN, {HELD} idle allocations"
-        seen = [{name: measured(name, count, packets) for name in names} for _ in range(rounds if count else 1)]
-        yield from rows(what, names, seen)
-        if count:
-            yield from rows(what, names, seen_in_turns(names, count))
+    for count in allocations:
+        each_turn = seen(names, "turns", count, packets)
+        yield from rows(f"TURN, {count} allocations", [dict(zip(names, turn, strict=True)) for turn in each_turn])
+    yield from rows(f"TURN, {HELD} idle allocations", [{name: seen([name], "held") for name in names}])
 
 
-def rows(what: str, names: list[str], seen: list[dict[str, dict[str, float]]]) -> Iterator[str]:
+def rows(what: str, seen: list[dict[str, dict[str, float]]]) -> Iterator[str]:
+    names = list(seen[0])
     for figure in seen[0]["ours"]:
         values = " ".join(f"{name} {statistics.median(each[name][figure] for each in seen):10.2f}" for name in names)
         ratios = sorted(each["ours"][figure] / (each[names[-1]][figure] or 1) for each in seen)
-        ratio = f"{statistics.median(ratios):6.2f} times ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+        low, high = ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]
+        ratio = f"{statistics.median(ratios):6.2f} times ({low:.2f} to {high:.2f})"
         yield f"{what:28} {figure:18} {values} {ratio if len(names) == 2 else '':28} {MUST[figure]}"
 
 
 if __name__ == "__main__":
-    figures = {"load": load, "paced": paced_in_turns}[sys.argv[1]](*map(int, sys.argv[2:]))
-    print(json.dumps(figures))
+    print(json.dumps({"turns": turns, "held": held}[sys.argv[1]](*sys.argv[2:])))
