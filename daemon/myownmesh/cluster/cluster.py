@@ -115,13 +115,14 @@ class Cluster(News):
     def take_batch(self, now: float) -> bytes | None:
         """What is to be said next; None when there is nothing."""
         taken = self._outbox.take(now)
-        room = BATCH_BYTES - sum(map(len, taken))
-        while self._answer is not None and room > 0:
-            if (entry := next(self._answer, None)) is None:
-                self._answer = None
-            else:
-                room -= len(entry)
-                taken.append(entry)
+        if self._answer is not None:
+            room = BATCH_BYTES - sum(map(len, taken))
+            while self._answer is not None and room > 0:
+                if (entry := next(self._answer, None)) is None:
+                    self._answer = None
+                else:
+                    room -= len(entry)
+                    taken.append(entry)
         return self._numbered(taken) if taken else None
 
     def take_beat(self) -> bytes:

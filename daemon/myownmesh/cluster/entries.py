@@ -73,9 +73,17 @@ class Batch(Struct, frozen=True, array_like=True):
     entries: list[Raw]
 
 
+class _HeardBatch(Struct, frozen=True, array_like=True):
+    """The same with its entries read."""
+
+    version: int
+    relay: str
+    number: int
+    entries: list[Entry]
+
+
 _encoder: Final = msgspec.msgpack.Encoder()
-_batches: Final = msgspec.msgpack.Decoder(Batch)
-_entries: Final = msgspec.msgpack.Decoder(Entry)
+_batches: Final = msgspec.msgpack.Decoder(_HeardBatch)
 
 
 def encoded(entry: Entry) -> bytes:
@@ -97,8 +105,8 @@ def read_batch(data: bytes) -> tuple[str, int, list[Entry]]:
         raise NotOurs
     try:
         found = _batches.decode(data)
-        if found.version != VERSION or not found.relay or len(found.relay) > _RELAY_CHARS:
-            raise NotOurs
-        return found.relay, found.number, [_entries.decode(each) for each in found.entries]
     except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
         raise NotOurs from error
+    if found.version != VERSION or not found.relay or len(found.relay) > _RELAY_CHARS:
+        raise NotOurs
+    return found.relay, found.number, found.entries

@@ -108,8 +108,11 @@ class Bus:
         """When `tick` has something to do at the latest."""
         if self._server is None:
             return self._retry_at if self._connecting is None else float("inf")
-        due = self._cluster.next_beat() if (due := self._server.due()) is None else min(due, self._cluster.next_beat())
-        return min(due, self._confirm_at) if self._unconfirmed else due
+        due = self._cluster.next_beat()
+        if self._unconfirmed and self._confirm_at < due:
+            due = self._confirm_at
+        owed = self._server.due()
+        return due if owed is None or due < owed else owed
 
     def tick(self, now: float) -> None:
         """Due at `next_timer`, and at any other time."""

@@ -6,6 +6,7 @@ each way, which cost more than all that a relay does with an event (measured).
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 from collections import deque
@@ -177,6 +178,13 @@ _ANSWER: Final = packed(b"CLIENT", b"REPLY", b"ON")
 _DO_NOT_ANSWER: Final = packed(b"CLIENT", b"REPLY", b"OFF")
 
 
+_MESSAGE: Final = re.compile(
+    rb">4\r\n\$8\r\npmessage\r\n\$[0-9]{1,3}\r\n[^\r]*\r\n\$([0-9]{1,3})\r\n([^\r]*)\r\n\$([0-9]{1,7})\r\n"
+)
+"""What others publish, up to its bytes: the pattern, which is one of ours, the channel's name, how long it is. The
+parser takes ten times as long, and whatever is written otherwise is left to it."""
+
+
 def _nothing(_answer: object) -> None:
     """It is in the order of answers."""
 
@@ -287,6 +295,10 @@ class Server:
             self._loop.change(self._wire.socket, READ | WRITE if self._is_stuck else READ)
 
     def _take(self, data: bytes) -> None:
+        if not self._unread:
+            data = self._taken(data)
+            if not data:
+                return
         parser = self._parser
         parser.feed(data)
         self._unread += len(data)
@@ -304,6 +316,17 @@ class Server:
                 self._heard(value[3])  # type: ignore[arg-type]  # whoever publishes, publishes bytes
             elif self._asked:  # also that it has subscribed, which is said so
                 self._asked.popleft()[1](value)
+
+    def _taken(self, data: bytes) -> bytes:
+        """What comes behind the messages that stand whole in front, which is what most comes as; they are heard."""
+        at = 0
+        while self.is_open and (found := _MESSAGE.match(data, at)) is not None:
+            end = found.end() + int(found[3])
+            if len(found[2]) != int(found[1]) or data[end : end + 2] != b"\r\n":
+                break
+            self._heard(data[found.end() : end])
+            at = end + 2
+        return data[at:] if self.is_open else b""
 
     def _fail(self, reason: BaseException | str) -> None:
         self.close()

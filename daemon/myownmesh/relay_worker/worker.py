@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gc
 import importlib.util
-import math
 import os
 import random
 import secrets
@@ -85,6 +84,7 @@ class Worker:
             far = Cluster(name, self.hub, time.monotonic(), group or None)
             self._clusters.append(far)
             self._ways.append(Bus(job.bus, far, self._loop, name, group or None))
+        self._timers = [each.next_timer for each in (self.hub, *self._clusters, *self._ways)]
         self._said: Report | None = None
         self._ticked = time.monotonic()
         self._last_tick: float | None = None
@@ -112,11 +112,11 @@ class Worker:
             return 0.02
         said = self._said
         pause = BUSY_TICK_S if self._connections or said is None or said.activity.connections else IDLE_TICK_S
-        due = self.hub.next_timer()
-        if self._clusters:
-            others = (each.next_timer() for each in (*self._clusters, *self._ways))
-            due = min(*others, math.inf if due is None else due)
-        return pause if due is None else max(0.0, min(pause, due - self._ticked))
+        due = self._ticked + pause
+        for next_timer in self._timers:  # after each callback of the loop, so it is short
+            if (at := next_timer()) is not None and at < due:
+                due = at
+        return max(0.0, due - self._ticked)
 
     def _tick(self, now: Instant) -> None:
         self._ticked = now.mono

@@ -73,6 +73,23 @@ def test_answers_come_in_order_and_what_others_publish_between_them(bench: Bench
     assert not bench.broken
 
 
+def test_messages_are_heard_once_wherever_they_are_cut(bench: Bench) -> None:
+    said = message(b"one") + message(b"\r\n") + message(b"three")
+    for cut in range(len(said)):
+        bench.server.ask(bench.answers.append, b"PING")
+        bench.runs(said[:cut], said[cut:] + b"+PONG\r\n")
+        assert bench.heard == [b"one", b"\r\n", b"three"], cut
+        assert bench.answers.pop() == b"PONG"
+        bench.heard.clear()
+
+
+def test_a_channel_whose_name_looks_like_a_message_is_a_name(bench: Bench) -> None:
+    name = b"c\r\n$5\r\nhello\r\n"
+    words = b">4\r\n$8\r\npmessage\r\n$2\r\nc*\r\n$%d\r\n%b\r\n$3\r\nyes\r\n" % (len(name), name)
+    bench.runs(words + message(b"and"))
+    assert bench.heard == [b"yes", b"and"]
+
+
 def test_what_is_only_told_is_not_answered_and_what_is_asked_then_is(bench: Bench) -> None:
     server = bench.server
     for number in range(2):
