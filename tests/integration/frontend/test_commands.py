@@ -105,8 +105,10 @@ class Up:
                 self._more.set()
                 self._more = trio.Event()
 
-    async def wait(self, condition: Callable[[dict[str, Any]], bool], since: int = 0) -> dict[str, Any]:
-        with trio.fail_after(15):
+    async def wait(
+        self, condition: Callable[[dict[str, Any]], bool], since: int = 0, limit_s: float = 15.0
+    ) -> dict[str, Any]:
+        with trio.fail_after(limit_s):
             while True:
                 for event in self.events[since:]:
                     if condition(event):
