@@ -1,8 +1,8 @@
 """A poller that looks again for a moment before the process sleeps, as long as that is worth it.
 
 To sleep and to be woken costs ten to thirty microseconds, most on a virtual machine, and what runs then runs with cold
-caches. Where the next datagram comes sooner than that, whoever waits awake spends less and answers in
-half the time. Where it does not, hardly anybody waits: after a few moments in vain it is tried once in a while.
+caches. Where the next datagram comes sooner than that, whoever waits awake answers sooner; where it does not, hardly
+anybody waits: after a few moments in vain it is tried once in a while.
 """
 
 from __future__ import annotations
