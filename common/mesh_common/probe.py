@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mesh_common.programs import own_group, signal_group
+from mesh_common.programs import own_group, signal_group, signals_held
 from mesh_common.shebang import has_windows_shebang
 from mesh_common.versions import PROGRAM, STDOUT_MAX_BYTES, Unreadable, read_version, spawn_failure
 
@@ -129,7 +129,8 @@ def _answer(process: subprocess.Popen[bytes], program: str, timeout: float, chec
             os.set_blocking(ear.pipe, False)
             selector.register(ear.pipe, selectors.EVENT_READ, ear)
         while True:
-            exit_code = process.poll()  # first: what it wrote before its end is in the pipe then
+            with signals_held():
+                exit_code = process.poll()  # first: what it wrote before its end is in the pipe then
             for key, _ in selector.select(pause):
                 if not key.data.listen():
                     selector.unregister(key.fd)

@@ -35,7 +35,7 @@ def own_group(
     """
     process: subprocess.Popen[bytes] | None = None
     try:
-        with _signals_held(), _birth:
+        with signals_held(), _birth:
             process = subprocess.Popen(
                 command,
                 cwd=cwd,
@@ -69,8 +69,11 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextlib.contextmanager
-def _signals_held() -> Iterator[None]:
-    """A signal whose handler raises must not arrive between the birth of a child and our knowing of it."""
+def signals_held() -> Iterator[None]:
+    """A signal whose handler raises must not arrive between the birth of a child and our knowing of it.
+
+    Nor while `Popen.poll` holds the lock that `Popen.wait` then waits for.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return

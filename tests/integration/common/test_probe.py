@@ -7,9 +7,10 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -146,6 +147,42 @@ def test_a_signal_that_ends_us_ends_the_program_first(
     asker.send_signal(number)
     assert b"KeyboardInterrupt" in asker.communicate(timeout=10)[1]
     assert nothing_left(tmp_path)
+
+
+class SignalWithin:
+    """A lock that is taken at the very moment at which a signal arrives."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.release = self._lock.release
+        self.is_to_come = True
+
+    def acquire(self, blocking: bool = True) -> bool:
+        taken = self._lock.acquire(blocking)
+        if self.is_to_come:
+            self.is_to_come = False
+            signal.raise_signal(signal.SIGINT)
+        return taken
+
+    def __enter__(self) -> None:
+        assert self._lock.acquire(timeout=5), "the lock of a program that is asked was never given back"
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def test_a_signal_while_the_program_is_looked_at_leaves_nothing_locked(
+    script: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Looked(subprocess.Popen[bytes]):
+        def __init__(self, *words: Any, **options: Any) -> None:
+            super().__init__(*words, **options)
+            self._waitpid_lock = SignalWithin()
+
+    monkeypatch.setattr(subprocess, "Popen", Looked)
+    with pytest.raises(KeyboardInterrupt):
+        probe(script("sleep 987"))
+    assert not list(tmp_path.glob("mesh-probe-*"))
 
 
 def test_the_end_of_the_interpreter_ends_what_a_thread_asks(script: Callable[[str], Path], tmp_path: Path) -> None:
