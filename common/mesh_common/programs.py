@@ -79,14 +79,14 @@ def signals_held() -> Iterator[None]:
         return
     came: list[int] = []
     handlers = {number: signal.getsignal(number) for number in _ENDING}
-    raising = {number: handler for number, handler in handlers.items() if callable(handler)}
-    for number in raising:
-        signal.signal(number, lambda number, _frame: came.append(number))
     try:
-        yield
+        with contextlib.ExitStack() as restored:  # all of them, also when one that is restored raises at once
+            for number, handler in handlers.items():
+                if callable(handler):
+                    restored.callback(signal.signal, number, handler)
+                    signal.signal(number, lambda number, _frame: came.append(number))
+            yield
     finally:
-        for number, handler in raising.items():
-            signal.signal(number, handler)
         for seen in came:
             signal.raise_signal(seen)
 

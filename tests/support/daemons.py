@@ -109,6 +109,14 @@ class Daemon:
         with trio.fail_after(PATIENCE_S):
             return await self.process.wait()
 
+    async def until_governed(self, network: str, what: str, holds: Callable[[Any], Any], seconds: float = 80.0) -> Any:
+        """Wait for something of its signed state; the value that holds."""
+        with trio.move_on_after(seconds):
+            while not (found := holds(await self.ask("governance_state", network=network))):
+                await trio.sleep(0.02)
+            return found
+        raise AssertionError(f"never: {what}")
+
     async def control(self) -> Control:
         """A connection that is closed with the daemon's block, if the test does not close it."""
         control = await Control.open(self.socket)

@@ -18,7 +18,6 @@ from support.probe import identity, probe
 from support.signaling import relay_server, url_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from support.daemons import Daemon
@@ -29,15 +28,6 @@ CODE = "custody: this change requires your authenticator code"
 
 async def state(device: Daemon) -> Any:
     return (await device.ask("governance_state", network=NETWORK))["state"]
-
-
-async def until(device: Daemon, what: str, holds: Callable[[Any], Any]) -> Any:
-    """Wait for something of its signed state; the value that holds."""
-    with trio.move_on_after(80):
-        while not (found := holds(await device.ask("governance_state", network=NETWORK))):
-            await trio.sleep(0.05)
-        return found
-    raise AssertionError(f"never: {what}")
 
 
 async def grant(device: Daemon, to: str, role: str, **code: str) -> None:
@@ -77,17 +67,19 @@ async def test_behind_a_lock_nothing_signs_by_itself_it_becomes_a_record(tmp_pat
                 await peer.become_active()
                 put_out = signed(Evict(DAVE), CAROL, at=NOW + 1000)
                 peer.send(entries(members=[put_out]))
-                await until(anna, "Dave is out", lambda told: DAVE in told["evicted"])
+                await anna.until_governed(NETWORK, "Dave is out", lambda told: DAVE in told["evicted"])
                 log = [entry_of(each) for each in (await state(anna))["transitions"]]
                 demoted = signed(RoleRevoke(CAROL.device_id), other)
                 peer.send(entries([*log, demoted]))
-                [record] = await until(anna, "a record waits", lambda told: told["state"]["pending"])
+                [record] = await anna.until_governed(NETWORK, "a record waits", lambda told: told["state"]["pending"])
             assert (record["variant"], record["created_at"]) == ({"kind": "evict", "target": DAVE}, put_out.at)
 
             # It waits over a restart, unsigned, and what it is about holds all the same.
             await anna.stop(signal.SIGKILL)
             await anna.start()
-            told = await until(anna, "the record is there again", lambda told: told["state"]["pending"] and told)
+            told = await anna.until_governed(
+                NETWORK, "the record is there again", lambda told: told["state"]["pending"] and told
+            )
             assert DAVE in told["evicted"]
             assert signers(told["state"], DAVE) == [[CAROL.device_id]]
             _, said, _ = await ended(anna, [*ctl, "pending", NETWORK, "--json"])

@@ -24,7 +24,6 @@ from support.signaling import relay_server, url_of
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
     from pathlib import Path
-    from typing import Any
 
     from myownmesh.identity import Identity
     from myownmesh.protocol.transitions import Variant
@@ -73,21 +72,12 @@ async def besieged(
         yield victim, peers
 
 
-async def until(victim: Daemon, what: str, holds: Callable[[Any], Any]) -> Any:
-    """Wait for something of its signed state; the value that holds."""
-    with trio.move_on_after(30):
-        while not (found := holds(await victim.ask("governance_state", network=NETWORK))):
-            await trio.sleep(0.02)
-        return found
-    raise AssertionError(f"never: {what}")
-
-
 async def roles_behind(victim: Daemon, peer: Probe, number: int) -> dict[str, str]:
     """The roles when all that a peer has sent is heard: it comes in its turn."""
     marker = device(7000 + number)
     peer.send(entries(members=let_in([marker])))
-    found: dict[str, str] = await until(
-        victim, "what came before is heard", lambda told: marker in told["state"]["roles"] and told["state"]["roles"]
+    found: dict[str, str] = await victim.until_governed(
+        NETWORK, "what came before is heard", lambda told: marker in told["state"]["roles"] and told["state"]["roles"]
     )
     return found
 
@@ -127,7 +117,7 @@ async def test_what_was_signed_and_came_to_nothing_counts_no_more_and_nobody_sig
         ):
             harmless = proposal("prop_00000000000000d1", HARMLESS, asker.identity)
             asker.send(harmless)
-            await until(owner, "the wish is there", lambda told: told["state"]["pending"])
+            await owner.until_governed(NETWORK, "the wish is there", lambda told: told["state"]["pending"])
             mallory.send(ack(harmless, mallory.identity))
             await roles_behind(owner, mallory, 1)
             signed_here = {"op": "governance_sign", "network": NETWORK, "proposal_id": harmless.proposal_id}
@@ -137,7 +127,7 @@ async def test_what_was_signed_and_came_to_nothing_counts_no_more_and_nobody_sig
 
             wish = proposal("prop_00000000000000d2", WISH, asker.identity)
             asker.send(wish)
-            await until(owner, "the wish is there", lambda told: told["state"]["pending"])
+            await owner.until_governed(NETWORK, "the wish is there", lambda told: told["state"]["pending"])
             await owner.ask("governance_deny", network=NETWORK, proposal_id=wish.proposal_id)
             promoted = {"op": "governance_propose_role_grant", "network": NETWORK, "target": asker.device_id}
             assert (await owner.ask(**promoted, role="owner"))["effective"]
@@ -194,7 +184,9 @@ async def test_who_shows_a_false_time_first_wins_until_the_honest_copy_comes_and
             assert roles[RAISED] == roles[LOWERED] == "member", "the lie holds while nobody else is heard"
             alice.send(entries(members=[*told_of(RAISED), *told_of(LOWERED)], vouched=True))
             mallory.send(entries(members=lies()))
-            await until(victim, "the honest times count", lambda told: {RAISED, LOWERED} <= set(told["evicted"]))
+            await victim.until_governed(
+                NETWORK, "the honest times count", lambda told: {RAISED, LOWERED} <= set(told["evicted"])
+            )
             mallory.send(entries(members=lies()))
             assert not {RAISED, LOWERED} & (await roles_behind(victim, mallory, 2)).keys()
 
@@ -230,7 +222,7 @@ async def test_two_peers_with_lying_clocks_keep_no_owner_from_putting_out(tmp_pa
             assert (await owner.ask(**grant))["effective"]
             out = peers[0].device_id
             assert (await owner.ask("governance_propose_evict", network=NETWORK, target=out))["effective"]
-            await until(owner, "it is out", lambda told: out in told["evicted"])
+            await owner.until_governed(NETWORK, "it is out", lambda told: out in told["evicted"])
 
 
 # ── branches ──────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -43,6 +43,12 @@ async def allocations(host: Daemon) -> int:
     return count
 
 
+async def until_it_has_one(host: Daemon) -> None:
+    with trio.fail_after(PATIENCE_S):
+        while not await allocations(host):
+            await trio.sleep(0.05)
+
+
 async def handed_out(events: Control, member: Daemon, host: Daemon) -> dict[str, Any]:
     """Asks as any program of the member may, until there is an answer: one that comes too soon gets none."""
     with trio.fail_after(PATIENCE_S):
@@ -104,9 +110,7 @@ async def test_a_member_gets_a_password_and_loses_what_it_has_when_it_is_removed
         client, refused = await trio.to_thread.run_sync(allocate, credential)
         with client:
             assert refused is None
-            with trio.fail_after(PATIENCE_S):
-                while not await allocations(host):
-                    await trio.sleep(0.05)
+            await until_it_has_one(host)
             await host.ask("roster_remove", network=NAME, device_id=member.device_id)
             with trio.fail_after(PATIENCE_S):
                 while await allocations(host):
@@ -158,9 +162,7 @@ async def test_whoever_an_owner_puts_out_of_a_closed_network_loses_what_it_has_a
         client, refused = await trio.to_thread.run_sync(allocate, credential)
         with client:
             assert refused is None
-            with trio.fail_after(PATIENCE_S):
-                while not await allocations(host):
-                    await trio.sleep(0.05)
+            await until_it_has_one(host)
             await owner.ask("governance_propose_evict", network=NAME, target=member.device_id)
             with trio.fail_after(PATIENCE_S):
                 while member.device_id not in (await host.ask("governance_state", network=NAME))["evicted"]:
