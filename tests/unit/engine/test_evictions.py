@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from myownmesh.engine import EngineConfig, evictions
+import pytest
+from msgspec import Raw
+
+from myownmesh.engine import EngineConfig, EngineError, evictions
+from myownmesh.engine.actions import SendDone
 from myownmesh.engine.links import ChannelClosed
 from myownmesh.governance import judging, newcomers
 from myownmesh.governance.book import Book
 from myownmesh.governance.rules import Rules
 from myownmesh.identity import Identity
-from myownmesh.protocol.frames import Approve, Deny
+from myownmesh.protocol.frames import Approve, Channel, Deny
 from myownmesh.protocol.transitions import KindChange, RoleGrant
 from myownmesh.roster import Roster
 from unit.engine.bench import NETWORK, Bench
@@ -18,8 +22,6 @@ from unit.engine.charters import OWNER, STRANGER, THEN, book_of, closed, entry, 
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-
-    import pytest
 
     from myownmesh.protocol.transitions import Transition
 
@@ -61,6 +63,19 @@ def test_the_row_of_a_device_that_is_not_there_goes_too() -> None:
     assert STRANGER.device_id in rows(bench)
     hears(bench, evicted(STRANGER.device_id), about=[STRANGER.device_id])
     assert STRANGER.device_id not in rows(bench)
+
+
+def test_what_waits_for_a_device_that_is_not_there_fails_with_its_removal_and_nothing_more_waits() -> None:
+    out = STRANGER.device_id
+    bench = closed(members=(grant(out),))
+    bench.engine.send_reliable(out, Channel("c", Raw(b"1")), 600.0, 1, bench.now)
+    bench.collect()
+    assert not any(isinstance(each, SendDone) for each in bench.actions)
+    hears(bench, evicted(out), about=[out])
+    text = f"transport: reliable send to {out} abandoned: Denied"
+    assert [each for each in bench.actions if isinstance(each, SendDone)] == [SendDone(1, text)]
+    with pytest.raises(EngineError, match=text):
+        bench.engine.send_reliable(out, Channel("c", Raw(b"2")), 600.0, 2, bench.now)
 
 
 def test_a_removal_that_nobody_named_lets_nobody_in() -> None:
